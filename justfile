@@ -1,0 +1,84 @@
+# Recipes for developers; `just` alone lists them.
+
+compose := "docker compose -f deployments/docker-compose.yml"
+
+# List the recipes
+default:
+    @just --list
+
+# Bring up PostgreSQL and dlc in containers, and wait until both are healthy
+up:
+    {{compose}} up --build --wait
+
+# Bring up dlc alone in a container, with its embedded SQLite database
+up-sqlite:
+    docker compose -f deployments/docker-compose.sqlite.yml up --build --wait
+
+# Bring up PostgreSQL alone, on localhost:5432
+up-postgres:
+    {{compose}} up --wait postgres
+
+# Write deployments/.env with a password of its own (mode 600); never overwrites
+env:
+    @test ! -e deployments/.env || { echo "deployments/.env exists already; nothing was changed" >&2; exit 1; }
+    @umask 077; { sed '/^# POSTGRES_PASSWORD=/d' deployments/.env.example; printf '\nPOSTGRES_PASSWORD=%s\n' "$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')"; } > deployments/.env
+    @echo "wrote deployments/.env; a password counts only when the volume is new (just nuke)"
+
+# Stop the containers; the data stays
+down:
+    {{compose}} down
+    docker compose -f deployments/docker-compose.sqlite.yml down
+
+# Stop the containers and delete their data
+nuke:
+    {{compose}} down -v
+    docker compose -f deployments/docker-compose.sqlite.yml down -v
+
+# Follow the containers' logs
+logs *SERVICE:
+    {{compose}} logs -f {{SERVICE}}
+
+# Open psql in the database's container
+psql *ARGS:
+    {{compose}} exec postgres sh -c 'exec psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" "$@"' psql {{ARGS}}
+
+# Serve from the sources on the embedded SQLite database
+run *ARGS:
+    cargo run -- serve {{ARGS}}
+
+# Examine the database that is configured
+check *ARGS:
+    cargo run -q -- db check {{ARGS}}
+
+# Run every check and the whole suite on both databases
+test:
+    scripts/test
+
+# Run the tests whose name holds a word
+test-only WORD:
+    cargo test --test it -- {{WORD}}
+
+# Lint
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo fmt --all --check
+
+# Format
+fmt:
+    cargo fmt --all
+
+# Write anew what the repository keeps of the program's output: help texts, templates, schema
+snapshots:
+    DLC_UPDATE_SNAPSHOTS=1 INSTA_UPDATE=always cargo test --workspace
+
+# Check licences, bans and sources of the dependencies (needs cargo-deny)
+deny:
+    cargo deny check licenses bans sources
+
+# Try the stack in real containers
+smoke:
+    scripts/smoke
+
+# Build what is shipped
+dist:
+    cargo build --profile dist --locked

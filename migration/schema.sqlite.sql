@@ -1,0 +1,47 @@
+-- The schema after every migration, for readers. Made from a live database by `just snapshots`; never edited.
+
+CREATE TABLE bootstrap_metadata (
+    bootstrap_version INTEGER PRIMARY KEY,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'))
+) STRICT;
+
+CREATE TABLE claims (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id TEXT NOT NULL CHECK (length(user_id) <= 255),
+    coupon_name TEXT NOT NULL CHECK (length(coupon_name) <= 255) REFERENCES coupons(name),
+    created_at TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')),
+    UNIQUE(user_id, coupon_name)
+) STRICT;
+
+CREATE INDEX idx_claims_coupon_name ON claims(coupon_name);
+
+CREATE TABLE coupons (
+    name TEXT NOT NULL PRIMARY KEY CHECK (length(name) <= 255),
+    amount INTEGER NOT NULL CHECK (amount > 0),
+    remaining_amount INTEGER NOT NULL CHECK (remaining_amount >= 0),
+    created_at TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'))
+) STRICT;
+
+CREATE TABLE greet_history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    created_at TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')),
+    user_id INTEGER REFERENCES users(id),
+    message TEXT NOT NULL,
+    context TEXT CHECK (json_valid(context))
+) STRICT;
+
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    created_at TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')),
+    updated_at TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')),
+    deleted_at TEXT,
+    username TEXT UNIQUE NOT NULL CHECK (length(username) <= 50),
+    password_hash TEXT NOT NULL CHECK (length(password_hash) <= 255),
+    description TEXT,
+    current_goal TEXT,
+    is_admin INTEGER DEFAULT FALSE CHECK (is_admin IN (FALSE, TRUE)),
+    allow_password_reset INTEGER DEFAULT FALSE CHECK (allow_password_reset IN (FALSE, TRUE)),
+    last_login TEXT
+) STRICT;
+
+CREATE UNIQUE INDEX idx_users_username_lower ON users (lower(username));

@@ -1,0 +1,311 @@
+//! What can be typed. The doc comments are the help texts.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Profile;
+
+/// A database-backed service that comes up with one command, and the operations tool that looks after its database.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dlc",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done · 1 failed · 2 pending (migrate status --check) · 3 lock not obtained · 4 history invalid\n\
+                  64 usage · 69 database unreachable · 77 authentication or privilege · 78 configuration"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Read this configuration file instead of those in config/
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Set of defaults: development, test, staging or production
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<Profile>,
+
+    /// Print nothing; the exit code tells
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Log more: -v for debug, -vv for trace
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Migrate the database, then serve the HTTP API and its explorer
+    Serve(ServeArgs),
+    /// Look after the schema: up, down, status
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
+    /// Look after the database: check
+    #[command(subcommand)]
+    Db(DbCommand),
+    /// Look at the settings and where they come from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask the running service on this machine whether it is ready (exit 0 or 1)
+    Health(HealthArgs),
+    /// Print the OpenAPI document
+    Openapi(OpenapiArgs),
+}
+
+/// `dlc serve`
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<String>,
+
+    /// Port to listen on; 0 takes any free one
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+
+    /// How long to keep trying while the database cannot be reached
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+
+    /// What to do about pending migrations: auto applies them, check refuses to serve, off ignores them
+    #[arg(long, value_name = "MODE")]
+    pub migrate: Option<String>,
+}
+
+/// `dlc migrate …`
+#[derive(Debug, Subcommand)]
+pub enum MigrateCommand {
+    /// Apply pending migrations
+    Up(UpArgs),
+    /// Revert applied migrations, the newest first; their tables' rows are lost
+    Down(DownArgs),
+    /// Tell which migrations are applied and which are pending; writes nothing
+    Status(StatusArgs),
+}
+
+/// Options of a run of migrations.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Longest wait for another process that migrates; then exit code 3
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
+
+    /// How to print the report
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `dlc migrate up`
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// Apply up to and including this version
+    #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
+    pub to: Option<String>,
+
+    /// Apply the next N only
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+
+    /// Of every run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// `dlc migrate down`
+#[derive(Args, Debug)]
+pub struct DownArgs {
+    /// Revert everything newer than this version; 0 reverts all
+    #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
+    pub to: Option<String>,
+
+    /// Revert the newest N [default: 1]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Of every run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// `dlc migrate status`
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// Exit with 2 when something is pending
+    #[arg(long)]
+    pub check: bool,
+
+    /// How to print the report
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `dlc db …`
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Examine the database layer by layer and say what to do next; changes nothing
+    Check(CheckArgs),
+}
+
+/// `dlc db check`
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Examine this database; other users of this machine can see a password that is typed here
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+
+    /// Wait until it can be reached, as long as waiting can help
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "60s", value_parser = humantime::parse_duration)]
+    pub wait: Option<Duration>,
+
+    /// Longest time for one round of looking
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+
+    /// Report these checks only
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub only: Vec<String>,
+
+    /// Leave these checks out
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub skip: Vec<String>,
+
+    /// List every check and end
+    #[arg(long)]
+    pub list: bool,
+
+    /// Exit with 1 for this status too
+    #[arg(long, value_name = "STATUS", default_value = "fail")]
+    pub fail_on: FailOn,
+
+    /// How to print the report
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// From which status on `db check` fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Failures and warnings
+    Warn,
+    /// Failures
+    Fail,
+}
+
+/// `dlc config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting with its value and its source; secrets are masked
+    Show(ShowArgs),
+    /// Check the settings without opening anything
+    Check(ConfigCheckArgs),
+    /// Print every setting with its documentation and default
+    Template(TemplateArgs),
+    /// Print a new password that needs no escaping in a URL
+    GenPassword,
+}
+
+/// `dlc config show`
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `dlc config check`
+#[derive(Args, Debug)]
+pub struct ConfigCheckArgs {
+    /// Fail on unknown keys and variables too
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `dlc config template`
+#[derive(Args, Debug)]
+pub struct TemplateArgs {
+    /// As a YAML file or as variables
+    #[arg(long, value_name = "FORMAT", default_value = "yaml")]
+    pub format: TemplateFormat,
+}
+
+/// The form of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TemplateFormat {
+    /// A configuration file
+    Yaml,
+    /// Variables
+    Env,
+}
+
+/// `dlc health`
+#[derive(Args, Debug)]
+pub struct HealthArgs {
+    /// Port of the service
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+
+    /// Longest wait for the answer
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `dlc openapi`
+#[derive(Args, Debug)]
+pub struct OpenapiArgs {
+    /// As JSON or YAML
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub format: DocumentFormat,
+}
+
+/// The form of the OpenAPI document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DocumentFormat {
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}

@@ -1,0 +1,140 @@
+//! `dlc config …`: opens no database.
+
+use serde_json::{Value, json};
+
+use super::{
+    args::{ConfigCheckArgs, Format, ShowArgs, TemplateArgs, TemplateFormat},
+    exit::{Exit, Failure},
+    printer::{Printer, SCHEMA, Tone},
+};
+use crate::config::{Config, Profile, template};
+
+/// `dlc config show`
+#[must_use]
+pub fn show(config: &Config, args: &ShowArgs, printer: Printer) -> Exit {
+    let database = match &config.selected {
+        Ok(selected) => (Some(selected.url.redacted().to_owned()), selected.source.clone()),
+        Err(why) => (None, why.clone()),
+    };
+    match args.format {
+        Format::Json => {
+            let settings: Vec<Value> = config
+                .provenance
+                .iter()
+                .map(|setting| json!({"key": setting.key, "value": setting.value, "source": setting.source}))
+                .collect();
+            printer.json(&json!({
+                "schema": SCHEMA,
+                "command": "config show",
+                "exit_code": Exit::Done as u8,
+                "profile": config.profile.name(),
+                "database": {"url": database.0, "source": database.1},
+                "settings": settings,
+                "warnings": warnings(config),
+            }));
+        }
+        Format::Text => {
+            let rows = config.provenance.iter().map(|setting| {
+                (
+                    setting.key.to_owned(),
+                    setting.value.clone().unwrap_or_else(|| "-".to_owned()),
+                    setting.source.clone(),
+                )
+            });
+            let first = [
+                ("profile".to_owned(), config.profile.name().to_owned(), String::new()),
+                (
+                    "database".to_owned(),
+                    database.0.unwrap_or_else(|| "none".to_owned()),
+                    database.1,
+                ),
+            ];
+            let rows: Vec<_> = first.into_iter().chain(rows).collect();
+            let width = |of: fn(&(String, String, String)) -> &String| {
+                rows.iter()
+                    .map(|row| of(row).chars().count())
+                    .max()
+                    .unwrap_or_default()
+                    .min(48)
+            };
+            let (keys, values) = (width(|row| &row.0), width(|row| &row.1));
+            for (key, value, source) in &rows {
+                let line = format!("{key:keys$}  {value:values$}  {}", printer.paint(Tone::Faint, source));
+                printer.line(line.trim_end());
+            }
+            for warning in warnings(config) {
+                printer.note(&format!("warning: {warning}"));
+            }
+        }
+    }
+    Exit::Done
+}
+
+fn warnings(config: &Config) -> Vec<String> {
+    config
+        .warnings
+        .unknown
+        .iter()
+        .chain(&config.warnings.disagreements)
+        .cloned()
+        .collect()
+}
+
+/// `dlc config check`
+///
+/// # Errors
+/// When something would keep the service from starting, or anything is odd and `--strict` was given.
+pub fn check(config: &Config, args: &ConfigCheckArgs, printer: Printer) -> Result<Exit, Failure> {
+    let mut wrong: Vec<String> = config.contradictions();
+    wrong.extend(config.selected.as_ref().err().cloned());
+    wrong.extend(config.missing_to_serve());
+    let odd = warnings(config);
+    if args.strict {
+        wrong.extend(odd.iter().cloned());
+    }
+    for warning in odd.iter().filter(|_| !args.strict) {
+        printer.note(&format!("warning: {warning}"));
+    }
+    if wrong.is_empty() {
+        printer.line(&format!("the configuration holds (profile {})", config.profile));
+        return Ok(Exit::Done);
+    }
+    Err(
+        Failure::new(Exit::Configuration, "configuration_invalid", wrong.join("; "))
+            .hint("`dlc config show` tells where every value came from"),
+    )
+}
+
+/// `dlc config template`
+#[must_use]
+pub fn template(profile: Profile, args: &TemplateArgs, printer: Printer) -> Exit {
+    printer.text(&match args.format {
+        TemplateFormat::Yaml => template::yaml(profile),
+        TemplateFormat::Env => template::env(profile),
+    });
+    Exit::Done
+}
+
+/// `dlc config gen-password`
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub fn gen_password(printer: Printer) -> Result<Exit, Failure> {
+    /// 64 characters that stand for themselves in a URL, a shell and a YAML file; 32 of them are 192 bits.
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut random = [0_u8; 32];
+    getrandom::fill(&mut random).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            "randomness_missing",
+            format!("no randomness to be had: {error}"),
+        )
+    })?;
+    // The first character is a letter, so that no program takes the password for an option.
+    let first = char::from(ALPHABET[usize::from(random[0] % 52)]);
+    let rest = random[1..]
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 64)]));
+    printer.line(&std::iter::once(first).chain(rest).collect::<String>());
+    Ok(Exit::Done)
+}

@@ -1,0 +1,12 @@
+//! The command line: what is typed, what is printed, how it exits. One file per command.
+//!
+//! stdout carries data and only the printer writes there; stderr carries the rest. Not here: what a command opens and in
+//! which order (`bootstrap`), what it decides (`application`).
+
+pub mod args;
+pub mod check;
+pub mod config;
+pub mod exit;
+pub mod health;
+pub mod migrate;
+pub mod printer;

@@ -1,0 +1,122 @@
+//! The only writer to stdout and, beside the log, to stderr.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use serde_json::Value;
+
+use super::exit::Failure;
+
+/// Version of every JSON report's shape.
+pub const SCHEMA: u32 = 1;
+
+/// Colours by meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// It holds.
+    Good,
+    /// Look at it.
+    Warning,
+    /// It does not hold.
+    Bad,
+    /// Less important.
+    Faint,
+}
+
+/// Prints for people or programs, or not at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    quiet: bool,
+    color_out: bool,
+    color_err: bool,
+}
+
+impl Printer {
+    /// A printer; `quiet` prints nothing, errors included.
+    #[must_use]
+    pub fn new(quiet: bool, color_out: bool, color_err: bool) -> Self {
+        Self {
+            quiet,
+            color_out,
+            color_err,
+        }
+    }
+
+    /// A line of data.
+    pub fn line(&self, text: &str) {
+        if !self.quiet {
+            // A reader that went away (`| head`) has seen what it wanted.
+            let _ = writeln!(io::stdout().lock(), "{text}");
+        }
+    }
+
+    /// Data as it is.
+    pub fn text(&self, text: &str) {
+        if !self.quiet {
+            let _ = io::stdout().lock().write_all(text.as_bytes());
+        }
+    }
+
+    /// A report for programs.
+    pub fn json(&self, value: &Value) {
+        self.line(&format!("{value:#}"));
+    }
+
+    /// A line beside the data.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// An error: at most three lines.
+    pub fn error(&self, failure: &Failure) {
+        if self.quiet {
+            return;
+        }
+        let label = paint(self.color_err, Tone::Bad, "error:");
+        let mut text = format!("{label} {}\n", one_line(&failure.message));
+        if let Some(hint) = &failure.hint {
+            text.push_str(&format!(
+                "{} {}\n",
+                paint(self.color_err, Tone::Faint, "hint:"),
+                one_line(hint)
+            ));
+        }
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// A word of a report in its colour.
+    #[must_use]
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        paint(self.color_out, tone, text)
+    }
+
+    /// Asks for a word on a terminal. `None` without one.
+    #[must_use]
+    pub fn ask(&self, question: &str) -> Option<String> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let _ = write!(io::stderr().lock(), "{question} ");
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).ok()?;
+        Some(answer.trim().to_owned())
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn paint(color: bool, tone: Tone, text: &str) -> String {
+    if !color {
+        return text.to_owned();
+    }
+    let code = match tone {
+        Tone::Good => 32,
+        Tone::Warning => 33,
+        Tone::Bad => 31,
+        Tone::Faint => 2,
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+}

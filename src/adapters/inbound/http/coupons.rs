@@ -1,0 +1,360 @@
+//! Coupons: the versioned calls under `/api/v1`, and the literal ones of S1 under `/api` over the same use cases.
+//!
+//! Unknown fields are refused by the first and ignored by the second (§5.1), hence two bodies per call.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use dlc_application::coupons::CouponService;
+use dlc_domain::coupons::{ClaimantId, Coupon, CouponName, Stock};
+use poem::http::HeaderMap;
+use poem_openapi::{ApiResponse, Object, OpenApi, Tags, param::Path, payload::Json};
+
+use super::{
+    Services,
+    fields::{Fields, field},
+    problem::{Problem, problems},
+    text::Text,
+};
+
+#[derive(Tags)]
+enum Tag {
+    /// Limited coupons and their claims.
+    Coupons,
+    /// The same calls at the paths of the first client; unknown fields are ignored there.
+    CouponAliases,
+}
+
+/// A coupon to put on sale.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields, example)]
+struct CreateCouponBody {
+    /// Its name: 1–255 characters, not blank.
+    name: Text,
+    /// How many pieces there are: 1 to 2147483647.
+    amount: i64,
+}
+
+impl poem_openapi::types::Example for CreateCouponBody {
+    fn example() -> Self {
+        Self {
+            name: Text("salsa-10".to_owned()),
+            amount: 50,
+        }
+    }
+}
+
+/// A coupon to put on sale; unknown fields are ignored.
+#[derive(Debug, Object)]
+struct CreateCouponAliasBody {
+    /// Its name: 1–255 characters, not blank.
+    name: Text,
+    /// How many pieces there are: 1 to 2147483647.
+    amount: i64,
+}
+
+/// A claim for the coupon in the path.
+#[derive(Debug, Object)]
+#[oai(deny_unknown_fields, example)]
+struct ClaimBody {
+    /// Who claims: 1–255 characters, not blank.
+    user_id: Text,
+}
+
+impl poem_openapi::types::Example for ClaimBody {
+    fn example() -> Self {
+        Self {
+            user_id: Text("user-1".to_owned()),
+        }
+    }
+}
+
+/// A claim; unknown fields are ignored.
+#[derive(Debug, Object)]
+struct ClaimAliasBody {
+    /// Who claims: 1–255 characters, not blank.
+    user_id: Text,
+    /// The coupon's name.
+    coupon_name: Text,
+}
+
+/// A coupon.
+#[derive(Debug, Object)]
+struct CouponView {
+    /// Its name.
+    name: String,
+    /// Pieces at first.
+    amount: i32,
+    /// Pieces left.
+    remaining_amount: i32,
+    /// Pieces claimed: amount − remaining_amount.
+    claims_count: i32,
+    /// When it went on sale.
+    created_at: DateTime<Utc>,
+}
+
+impl From<&Coupon> for CouponView {
+    fn from(coupon: &Coupon) -> Self {
+        Self {
+            name: coupon.name().to_string(),
+            amount: coupon.amount().get(),
+            remaining_amount: coupon.remaining(),
+            claims_count: coupon.claimed(),
+            created_at: coupon.created_at(),
+        }
+    }
+}
+
+/// A coupon and everyone who claimed it.
+#[derive(Debug, Object)]
+struct CouponAliasView {
+    /// Its name.
+    name: String,
+    /// Pieces at first.
+    amount: i32,
+    /// Pieces left.
+    remaining_amount: i32,
+    /// Who claimed a piece, in the order of the claims.
+    claimed_by: Vec<String>,
+}
+
+/// A claim that was granted.
+#[derive(Debug, Object)]
+struct ClaimView {
+    /// Who claimed.
+    user_id: String,
+    /// The coupon's name.
+    coupon_name: String,
+}
+
+#[derive(ApiResponse)]
+enum CreatedCoupon {
+    /// It is on sale.
+    #[oai(status = 201)]
+    Created(
+        Json<CouponView>,
+        /// Where to look at it.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum GrantedClaim {
+    /// The claim is stored durably.
+    #[oai(status = 201)]
+    Created(Json<ClaimView>),
+}
+
+#[derive(ApiResponse)]
+enum FoundCoupon {
+    /// The coupon.
+    #[oai(status = 200)]
+    Found(
+        Json<CouponView>,
+        /// Changes whenever the coupon does.
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// It is as the `If-None-Match` of the request says.
+    #[oai(status = 304)]
+    NotModified(
+        /// The same as in the request.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+problems!(CreateCouponProblem {
+    400 => "`validation_failed`, `invalid_body`",
+    401 => "`authentication_required`: this installation wants people to sign in",
+    409 => "`coupon_exists`: the name belongs to another coupon",
+    413 => "`body_too_large`",
+    415 => "`unsupported_media_type`",
+    500 => "`internal_error`",
+    503 => "`database_unavailable`, `database_timeout`, `starting`: ask again after `Retry-After` seconds",
+});
+
+problems!(ClaimProblem {
+    400 => "`validation_failed`, `invalid_body`",
+    401 => "`authentication_required`: this installation wants people to sign in",
+    404 => "`coupon_not_found`",
+    409 => "`already_claimed` or `out_of_stock`",
+    413 => "`body_too_large`",
+    415 => "`unsupported_media_type`",
+    500 => "`internal_error`",
+    503 => "`database_unavailable`, `database_timeout`, `starting`: the outcome is unknown, ask again to learn it",
+});
+
+problems!(FindCouponProblem {
+    400 => "`validation_failed`",
+    404 => "`coupon_not_found`",
+    500 => "`internal_error`",
+    503 => "`database_unavailable`, `database_timeout`, `starting`: ask again after `Retry-After` seconds",
+});
+
+/// The use cases behind both families of paths.
+#[derive(Clone)]
+struct Office {
+    coupons: Arc<CouponService>,
+    /// Nobody can sign in yet, so where it is required, writing is refused to all: closed rather than open.
+    sign_in_required: bool,
+}
+
+impl Office {
+    fn new(services: &Services) -> Self {
+        Self {
+            coupons: Arc::clone(&services.coupons),
+            sign_in_required: services.coupons_need_sign_in,
+        }
+    }
+
+    async fn create(&self, name: String, amount: i64) -> Result<CreatedCoupon, CreateCouponProblem> {
+        self.admit()?;
+        let mut fields = Fields::default();
+        let name = fields.take("name", CouponName::parse(name));
+        let amount = fields.take("amount", Stock::new(amount));
+        let (Some(name), Some(amount)) = (name, amount) else {
+            return Err(fields.problem().into());
+        };
+        let coupon = self.coupons.create(name, amount).await?;
+        let place = percent_encoding::utf8_percent_encode(coupon.name().as_str(), percent_encoding::NON_ALPHANUMERIC);
+        let location = format!("/api/v1/coupons/{place}");
+        Ok(CreatedCoupon::Created(Json(CouponView::from(&coupon)), location))
+    }
+
+    async fn claim(&self, coupon: (&str, String), user_id: String) -> Result<GrantedClaim, ClaimProblem> {
+        self.admit()?;
+        let mut fields = Fields::default();
+        let claimant = fields.take("user_id", ClaimantId::parse(user_id));
+        let coupon = fields.take(coupon.0, CouponName::parse(coupon.1));
+        let (Some(claimant), Some(coupon)) = (claimant, coupon) else {
+            return Err(fields.problem().into());
+        };
+        self.coupons.claim(&coupon, &claimant).await?;
+        Ok(GrantedClaim::Created(Json(ClaimView {
+            user_id: claimant.into(),
+            coupon_name: coupon.into(),
+        })))
+    }
+
+    fn admit(&self) -> Result<(), Problem> {
+        if self.sign_in_required {
+            Err(Problem::sign_in_required())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn etag(coupon: &Coupon) -> String {
+    format!(
+        "\"{}-{}-{}\"",
+        coupon.created_at().timestamp_micros(),
+        coupon.amount().get(),
+        coupon.remaining()
+    )
+}
+
+/// Whether an `If-None-Match` header names `etag` (RFC 9110 §13.1.2: a list, `*`, weak comparison).
+fn matches(headers: &HeaderMap, etag: &str) -> bool {
+    headers
+        .get_all("if-none-match")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value
+                .split(',')
+                .map(str::trim)
+                .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
+        })
+}
+
+pub(super) struct CouponsApi(Office);
+
+impl CouponsApi {
+    pub(super) fn new(services: &Services) -> Self {
+        Self(Office::new(services))
+    }
+}
+
+#[OpenApi(prefix_path = "/api/v1", tag = "Tag::Coupons")]
+impl CouponsApi {
+    /// Put a coupon on sale
+    #[oai(path = "/coupons", method = "post", operation_id = "createCoupon")]
+    async fn create(&self, body: Json<CreateCouponBody>) -> Result<CreatedCoupon, CreateCouponProblem> {
+        self.0.create(body.0.name.0, body.0.amount).await
+    }
+
+    /// Look at a coupon
+    #[oai(path = "/coupons/:name", method = "get", operation_id = "getCoupon")]
+    async fn find(
+        &self,
+        headers: &HeaderMap,
+        /// The coupon's name, percent-encoded.
+        name: Path<String>,
+    ) -> Result<FoundCoupon, FindCouponProblem> {
+        let name = field("name", CouponName::parse(name.0))?;
+        let coupon = self.0.coupons.find(&name).await?;
+        let etag = etag(&coupon);
+        if matches(headers, &etag) {
+            return Ok(FoundCoupon::NotModified(etag));
+        }
+        Ok(FoundCoupon::Found(Json(CouponView::from(&coupon)), etag))
+    }
+
+    /// Claim a coupon
+    ///
+    /// One piece per person. After a 503 the outcome is unknown: ask again, the answer tells.
+    #[oai(path = "/coupons/:name/claims", method = "post", operation_id = "claimCoupon")]
+    async fn claim(
+        &self,
+        /// The coupon's name, percent-encoded.
+        name: Path<String>,
+        body: Json<ClaimBody>,
+    ) -> Result<GrantedClaim, ClaimProblem> {
+        self.0.claim(("name", name.0), body.0.user_id.0).await
+    }
+}
+
+pub(super) struct CouponAliasesApi(Office);
+
+impl CouponAliasesApi {
+    pub(super) fn new(services: &Services) -> Self {
+        Self(Office::new(services))
+    }
+}
+
+#[OpenApi(prefix_path = "/api", tag = "Tag::CouponAliases")]
+impl CouponAliasesApi {
+    /// Put a coupon on sale
+    #[oai(path = "/coupons", method = "post", operation_id = "createCouponAlias")]
+    async fn create(&self, body: Json<CreateCouponAliasBody>) -> Result<CreatedCoupon, CreateCouponProblem> {
+        self.0.create(body.0.name.0, body.0.amount).await
+    }
+
+    /// Claim a coupon
+    #[oai(path = "/coupons/claim", method = "post", operation_id = "claimCouponAlias")]
+    async fn claim(&self, body: Json<ClaimAliasBody>) -> Result<GrantedClaim, ClaimProblem> {
+        self.0
+            .claim(("coupon_name", body.0.coupon_name.0), body.0.user_id.0)
+            .await
+    }
+
+    /// Look at a coupon and at who claimed it
+    #[oai(path = "/coupons/:name", method = "get", operation_id = "getCouponAlias")]
+    async fn find(
+        &self,
+        /// The coupon's name, percent-encoded.
+        name: Path<String>,
+    ) -> Result<Json<CouponAliasView>, FindCouponProblem> {
+        let name = field("name", CouponName::parse(name.0))?;
+        let (coupon, claimants) = self.0.coupons.find_with_claimants(&name).await?;
+        Ok(Json(CouponAliasView {
+            name: coupon.name().to_string(),
+            amount: coupon.amount().get(),
+            remaining_amount: coupon.remaining(),
+            claimed_by: claimants.into_iter().map(String::from).collect(),
+        }))
+    }
+}

@@ -1,0 +1,195 @@
+//! The OpenAPI document and its explorer, all from the binary: nothing is fetched from the internet.
+//!
+//! Both are made once and kept compressed; the page is 1.6 MB of script.
+
+use std::{collections::HashMap, io::Write, sync::Arc};
+
+use flate2::{Compression, write::GzEncoder};
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
+    endpoint::BoxEndpoint,
+    get,
+    http::{Method, StatusCode, header},
+};
+use poem_openapi::{
+    OpenApi, OpenApiService,
+    registry::{MetaApi, Registry},
+};
+
+use super::Documented;
+
+/// The API's name in the document.
+pub(super) const TITLE: &str = "dlc";
+/// The API's version in the document: the program's.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Paths of the pages, for `Allow` headers.
+pub(super) const PATHS: [&str; 6] = [
+    "/",
+    "/docs",
+    "/swagger",
+    "/swagger/index.html",
+    "/openapi.json",
+    "/openapi.yaml",
+];
+
+const DESCRIPTION: &str = "The backend of a dance-lessons coach: greetings and limited coupons, over a database that it \
+    tells the truth about. Errors are problem+json (RFC 9457); `code` tells them apart.";
+
+/// poem-openapi writes 3.0.0; what it writes is valid 3.0.3, which is what tools expect today.
+const WRITTEN: &str = "3.0.0";
+const SERVED: &str = "3.0.3";
+
+/// The documented areas without their services: the document depends on types alone.
+struct DocumentOnly;
+
+impl OpenApi for DocumentOnly {
+    fn meta() -> Vec<MetaApi> {
+        <Documented as OpenApi>::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        <Documented as OpenApi>::register(registry);
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+fn service() -> OpenApiService<DocumentOnly, ()> {
+    OpenApiService::new(DocumentOnly, TITLE, VERSION)
+        .description(DESCRIPTION)
+        .license("MIT")
+}
+
+/// The document as JSON.
+#[must_use]
+pub fn json() -> String {
+    let written = service().spec().replacen(
+        &format!("\"openapi\": \"{WRITTEN}\""),
+        &format!("\"openapi\": \"{SERVED}\""),
+        1,
+    );
+    format!("{}\n", written.trim_end())
+}
+
+/// The document as YAML.
+#[must_use]
+pub fn yaml() -> String {
+    service()
+        .spec_yaml()
+        .replacen(&format!("openapi: {WRITTEN}"), &format!("openapi: {SERVED}"), 1)
+}
+
+fn explorer() -> String {
+    let page = service().swagger_ui_html();
+    let page = page
+        .replacen(&format!("\"openapi\": \"{WRITTEN}\""), &format!("\"openapi\": \"{SERVED}\""), 1)
+        .replacen("<title>Swagger UI</title>", "<title>dlc API</title><meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">", 1);
+    page.trim_start()
+        .replacen("<html charset=\"UTF-8\">", "<!doctype html><html lang=\"en\">", 1)
+}
+
+/// A page that never changes while the program runs.
+struct Page {
+    content_type: &'static str,
+    plain: Vec<u8>,
+    gzip: Vec<u8>,
+    etag: String,
+    policy: Option<&'static str>,
+}
+
+/// The explorer's scripts and styles stand in the page, and it talks to its own origin only.
+const EXPLORER_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; \
+    font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+impl Page {
+    fn new(content_type: &'static str, text: String, policy: Option<&'static str>) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+        // Writing to memory does not fail; an empty result would only mean that nobody gets the short form.
+        let gzip = encoder
+            .write_all(text.as_bytes())
+            .and_then(|()| encoder.finish())
+            .unwrap_or_default();
+        let etag = format!("\"{VERSION}-{:x}\"", checksum(text.as_bytes()));
+        Self {
+            content_type,
+            plain: text.into_bytes(),
+            gzip,
+            etag,
+            policy,
+        }
+    }
+
+    fn respond(&self, request: &Request) -> Response {
+        let mut response = Response::builder()
+            .header(header::ETAG, &self.etag)
+            .header(header::CACHE_CONTROL, "no-cache")
+            .header(header::VARY, "accept-encoding");
+        if let Some(policy) = self.policy {
+            response = response.header(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        if request
+            .header(header::IF_NONE_MATCH)
+            .is_some_and(|value| value.contains(&self.etag))
+        {
+            return response.status(StatusCode::NOT_MODIFIED).finish();
+        }
+        response = response.content_type(self.content_type);
+        let gzip = request
+            .header(header::ACCEPT_ENCODING)
+            .is_some_and(|value| value.contains("gzip"));
+        if gzip && !self.gzip.is_empty() {
+            response
+                .header(header::CONTENT_ENCODING, "gzip")
+                .body(self.gzip.clone())
+        } else {
+            response.body(self.plain.clone())
+        }
+    }
+}
+
+/// FNV-1a: tells one build's page from another's; nothing depends on it being hard to forge.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The pages, and ways to the explorer from wherever people look for it.
+pub(super) fn pages() -> BoxEndpoint<'static, Response> {
+    Route::new()
+        .at(
+            "/docs",
+            page("text/html; charset=utf-8", explorer, Some(EXPLORER_POLICY)),
+        )
+        .at("/openapi.json", page("application/json", json, None))
+        .at("/openapi.yaml", page("application/yaml", yaml, None))
+        .at("/", lead_to_explorer())
+        .at("/swagger", lead_to_explorer())
+        .at("/swagger/index.html", lead_to_explorer())
+        .boxed()
+}
+
+/// A page that is made when it is first asked for: `serve` must not wait for it.
+fn page(
+    content_type: &'static str,
+    make: fn() -> String,
+    policy: Option<&'static str>,
+) -> impl IntoEndpoint<Endpoint = impl Endpoint + 'static> {
+    let page = Arc::new(std::sync::LazyLock::new(move || {
+        Page::new(content_type, make(), policy)
+    }));
+    get(poem::endpoint::make(move |request: Request| {
+        let page = Arc::clone(&page);
+        async move { page.respond(&request) }
+    }))
+}
+
+fn lead_to_explorer() -> impl IntoEndpoint<Endpoint = impl Endpoint + 'static> {
+    get(poem::endpoint::make_sync(|_| {
+        Response::builder()
+            .status(StatusCode::TEMPORARY_REDIRECT)
+            .header(header::LOCATION, "/docs")
+            .finish()
+    }))
+}

@@ -1,0 +1,86 @@
+//! The gate: until the database is connected, migrated and trusted, nothing but the probes is answered.
+
+use std::sync::{Arc, OnceLock};
+
+use dlc_application::operations::readiness::Readiness;
+use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint};
+
+use super::{document, health, metrics, problem::Problem};
+
+type Routes = BoxEndpoint<'static, Response>;
+
+/// The way to the API's routes; cloning shares it.
+#[derive(Clone)]
+pub(super) struct Gate {
+    readiness: Arc<Readiness>,
+    behind: Arc<OnceLock<Behind>>,
+}
+
+/// What is reached only once the gate is open.
+struct Behind {
+    business: Routes,
+    pages: Routes,
+}
+
+impl Gate {
+    pub(super) fn new(readiness: Arc<Readiness>) -> Self {
+        Self {
+            readiness,
+            behind: Arc::new(OnceLock::new()),
+        }
+    }
+
+    /// Opens the way, for good.
+    pub(super) fn open(&self, business: Routes, pages: Routes) {
+        let _ = self.behind.set(Behind { business, pages });
+    }
+
+    /// The gate with the routes beside it that are always open.
+    pub(super) fn with_probes(self, probes: Routes, metrics: Routes) -> GatedRoutes {
+        GatedRoutes {
+            gate: self,
+            probes,
+            metrics,
+        }
+    }
+
+    fn closed(&self) -> Problem {
+        let snapshot = self.readiness.snapshot(std::time::Instant::now());
+        Problem::unavailable(
+            "starting",
+            format!(
+                "the service is starting ({}); ask again in a moment",
+                snapshot.phase.name()
+            ),
+        )
+    }
+}
+
+/// All routes.
+pub(super) struct GatedRoutes {
+    gate: Gate,
+    probes: Routes,
+    metrics: Routes,
+}
+
+impl Endpoint for GatedRoutes {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let path = request.uri().path();
+        if path == metrics::PATH {
+            self.metrics.call(request).await
+        } else if health::is_probe(path) {
+            self.probes.call(request).await
+        } else if let Some(behind) = self.gate.behind.get() {
+            let routes = if document::PATHS.contains(&path) {
+                &behind.pages
+            } else {
+                &behind.business
+            };
+            routes.call(request).await
+        } else {
+            Err(self.gate.closed().into())
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Greetings: pure, nothing is stored.
+
+use dlc_domain::greetings::{Greeted, greet};
+use poem_openapi::{Object, OpenApi, Tags, param::Path, payload::Json};
+
+use super::{fields::field, problem::problems};
+
+#[derive(Tags)]
+enum Tag {
+    /// Saying hello.
+    Greetings,
+}
+
+/// A greeting.
+#[derive(Debug, Object)]
+pub(super) struct GreetingView {
+    /// What is said.
+    message: String,
+}
+
+problems!(GreetProblem {
+    400 => "`validation_failed`: the name is blank, longer than 255 characters, or holds a NUL",
+    503 => "`starting`: the service is not ready yet",
+});
+
+pub(super) struct GreetingsApi;
+
+#[OpenApi(prefix_path = "/api/v1", tag = "Tag::Greetings")]
+impl GreetingsApi {
+    /// Greet the world
+    #[oai(path = "/greet", method = "get", operation_id = "greetWorld")]
+    async fn greet_world(&self) -> Result<Json<GreetingView>, GreetProblem> {
+        Ok(Json(GreetingView {
+            message: greet(&Greeted::default()),
+        }))
+    }
+
+    /// Greet someone
+    ///
+    /// The same name gets the same greeting, always; nothing is recorded.
+    #[oai(path = "/greet/:name", method = "get", operation_id = "greet")]
+    async fn greet(
+        &self,
+        /// Whom to greet, percent-encoded.
+        name: Path<String>,
+    ) -> Result<Json<GreetingView>, GreetProblem> {
+        let whom = field("name", Greeted::parse(name.0))?;
+        Ok(Json(GreetingView { message: greet(&whom) }))
+    }
+}

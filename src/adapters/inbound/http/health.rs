@@ -1,0 +1,585 @@
+//! Probes and health: always served, from the first millisecond to the last (§5.3).
+//!
+//! Liveness never looks at the database. Readiness tells what the service believes; details of the database are told to
+//! whom the configuration allows. Not here: what is believed (`operations/readiness`), Prometheus text (`metrics`).
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use dlc_application::{
+    operations::{
+        check,
+        readiness::{DatabaseHealth, Phase, Readiness, Snapshot},
+    },
+    ports::{
+        inspection::{Engine, Facts},
+        monitoring::{DatabaseMonitor, DatabaseOverview},
+    },
+};
+use poem::Request;
+use poem_openapi::{ApiResponse, Object, OpenApi, Tags, param::Query, payload::Json, types::Any};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+/// How long an answer about the database is good for, so that a crowd of probes is one question.
+const CACHE: Duration = Duration::from_secs(1);
+
+const PATHS: [&str; 8] = [
+    "/healthz",
+    "/livez",
+    "/startupz",
+    "/readyz",
+    "/health",
+    "/api/ready",
+    "/api/health/db",
+    "/api/metrics/db",
+];
+
+/// Whether a path is one of this file's.
+pub(super) fn is_probe(path: &str) -> bool {
+    PATHS.contains(&path)
+}
+
+/// Who is told details about the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disclosure {
+    /// Everyone.
+    Public,
+    /// Callers on this machine, unless a proxy forwarded them.
+    Loopback,
+    /// Administrators; nobody can sign in yet, so nobody.
+    Admin,
+}
+
+impl Disclosure {
+    fn allows(self, request: &Request) -> bool {
+        match self {
+            Self::Public => true,
+            Self::Admin => false,
+            Self::Loopback => {
+                let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip"]
+                    .iter()
+                    .any(|name| request.headers().contains_key(*name));
+                let local = request
+                    .remote_addr()
+                    .as_socket_addr()
+                    .is_some_and(|address| address.ip().to_canonical().is_loopback());
+                local && !forwarded
+            }
+        }
+    }
+}
+
+#[derive(Tags)]
+enum Tag {
+    /// Is it alive, is it ready, what does it know of its database?
+    Health,
+}
+
+/// Alive.
+#[derive(Debug, Object)]
+struct AliveView {
+    /// Always `ok`.
+    status: String,
+}
+
+/// How far the start has come.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct PhaseView {
+    /// connecting, checking, migrating, serving or stopping.
+    phase: String,
+    /// The step under way.
+    step: Option<u32>,
+    /// Steps in all.
+    of: Option<u32>,
+    /// The migration under way.
+    current: Option<String>,
+    /// Since the process began.
+    elapsed_ms: u64,
+    /// Who holds the migration lock that this process waits for.
+    lock_holder: Option<String>,
+    /// What is wrong with the database, in fixed words.
+    database: Option<String>,
+    /// The doctor's checks, when asked for by `verbose`.
+    checks: Option<Vec<CheckView>>,
+}
+
+/// One of the doctor's checks.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct CheckView {
+    /// Its id.
+    id: String,
+    /// What it looks at.
+    title: String,
+    /// ok, warn, fail or skipped.
+    status: String,
+    /// What was measured, or why it was skipped.
+    measured: String,
+    /// What to do next.
+    hint: Option<String>,
+}
+
+impl PhaseView {
+    fn new(snapshot: &Snapshot) -> Self {
+        let number = |value: usize| u32::try_from(value).ok();
+        let (step, of, current) = match &snapshot.phase {
+            Phase::Migrating { step, of, current } => (number(*step), number(*of), Some(current.clone())),
+            _ => (None, None, None),
+        };
+        let database = match snapshot.database {
+            DatabaseHealth::Unhealthy(failure) => Some(failure.phrase().to_owned()),
+            DatabaseHealth::Unknown | DatabaseHealth::Healthy { .. } => None,
+        };
+        Self {
+            phase: snapshot.phase.name().to_owned(),
+            step,
+            of,
+            current,
+            elapsed_ms: u64::try_from(snapshot.elapsed.as_millis()).unwrap_or(u64::MAX),
+            lock_holder: snapshot.lock_holder.clone(),
+            database,
+            checks: None,
+        }
+    }
+}
+
+#[derive(ApiResponse)]
+enum PhaseAnswer {
+    /// Yes.
+    #[oai(status = 200)]
+    Yes(Json<PhaseView>),
+    /// Not now.
+    #[oai(status = 503)]
+    No(Json<PhaseView>),
+}
+
+/// Healthy or not, in S1's words.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct HealthView {
+    /// `healthy` or `unhealthy`.
+    status: String,
+    /// `database connection failed`
+    error: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum HealthAnswer {
+    /// Ready, and the database answers.
+    #[oai(status = 200)]
+    Healthy(Json<HealthView>),
+    /// The database does not answer, or the service is starting or stopping.
+    #[oai(status = 503)]
+    Unhealthy(Json<HealthView>),
+}
+
+/// Ready or not, in S2's words: `connections.database` is an object with a `status`, or the string `not_checked`.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct ReadyView {
+    /// Whether requests should be sent here.
+    ready: bool,
+    /// `database_unhealthy` or `server_shutting_down`
+    reason: Option<String>,
+    /// `{"database": {"status": "healthy"}}`
+    connections: Any<Value>,
+}
+
+#[derive(ApiResponse)]
+enum ReadyAnswer {
+    /// Ready.
+    #[oai(status = 200)]
+    Ready(Json<ReadyView>),
+    /// Not ready.
+    #[oai(status = 503)]
+    NotReady(Json<ReadyView>),
+}
+
+/// The pool at one moment.
+#[derive(Debug, Object)]
+struct PoolView {
+    /// Most connections.
+    max: u32,
+    /// Open connections.
+    open: u32,
+    /// Open and unused.
+    idle: u32,
+    /// Open and used.
+    in_use: u32,
+    /// Operations that wait for a connection.
+    waiting: u32,
+}
+
+/// The schema's history in numbers.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct MigrationsView {
+    /// Applied migrations.
+    applied: u32,
+    /// Pending ones.
+    pending: u32,
+    /// The newest applied one.
+    current: Option<String>,
+}
+
+/// The database, as far as the caller may know.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct DatabaseView {
+    /// `healthy`, `unhealthy` or `unknown`
+    status: String,
+    /// `postgres` or `sqlite`
+    backend: Option<String>,
+    /// Of the last ping.
+    latency_ms: Option<f64>,
+    /// As the server writes it.
+    server_version: Option<String>,
+    /// The schema.
+    migrations: Option<MigrationsView>,
+    /// The pool.
+    pool: Option<PoolView>,
+}
+
+#[derive(ApiResponse)]
+enum DatabaseAnswer {
+    /// The database answers.
+    #[oai(status = 200)]
+    Healthy(Json<DatabaseView>),
+    /// It does not, or is not connected yet.
+    #[oai(status = 503)]
+    Unhealthy(Json<DatabaseView>),
+}
+
+/// Failed operations by class.
+#[derive(Debug, Object)]
+struct ErrorCountsView {
+    /// The database could not be reached.
+    unavailable: u64,
+    /// A time limit ran out.
+    timeout: u64,
+    /// Another writer was first.
+    conflict: u64,
+    /// Anything else.
+    other: u64,
+}
+
+/// Durations of database operations in milliseconds, pool wait included.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct LatencyView {
+    /// Mean.
+    average: Option<f64>,
+    /// Median.
+    p50: Option<f64>,
+    /// 95 of 100 were faster.
+    p95: Option<f64>,
+    /// 99 of 100 were faster.
+    p99: Option<f64>,
+}
+
+/// The service's goals for its database (S2), and whether they hold since the process began.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct ObjectivesView {
+    /// Share of operations that did not fail.
+    availability: Option<f64>,
+    /// 0.999
+    availability_target: f64,
+    /// Whether the average duration is below 100 ms.
+    average_below_100_ms: Option<bool>,
+}
+
+/// Figures about the database.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct DatabaseMetricsView {
+    /// `healthy`, `unhealthy` or `unknown`
+    status: String,
+    /// The pool.
+    pool: Option<PoolView>,
+    /// Operations since the process began.
+    operations: Option<u64>,
+    /// Failed ones.
+    errors: Option<ErrorCountsView>,
+    /// Durations.
+    latency_ms: Option<LatencyView>,
+    /// Goals.
+    objectives: Option<ObjectivesView>,
+}
+
+type Monitor = Arc<OnceLock<Arc<dyn DatabaseMonitor>>>;
+
+/// One answer, kept for a second.
+struct Cached<T>(Mutex<Option<(Instant, T)>>);
+
+impl<T: Clone> Cached<T> {
+    fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    async fn get(&self, ask: impl Future<Output = T>) -> T {
+        let mut slot = self.0.lock().await;
+        if let Some((at, value)) = slot.as_ref()
+            && at.elapsed() < CACHE
+        {
+            return value.clone();
+        }
+        let value = ask.await;
+        *slot = Some((Instant::now(), value.clone()));
+        value
+    }
+}
+
+pub(super) struct HealthApi {
+    readiness: Arc<Readiness>,
+    monitor: Monitor,
+    disclosure: Disclosure,
+    overview: Cached<Option<DatabaseOverview>>,
+    facts: Cached<Option<Facts>>,
+}
+
+impl HealthApi {
+    pub(super) fn new(readiness: Arc<Readiness>, monitor: Monitor, disclosure: Disclosure) -> Self {
+        Self {
+            readiness,
+            monitor,
+            disclosure,
+            overview: Cached::new(),
+            facts: Cached::new(),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.readiness.snapshot(Instant::now())
+    }
+
+    async fn checks(&self, exclude: &[String]) -> Option<Vec<CheckView>> {
+        let monitor = self.monitor.get()?;
+        let facts = self.facts.get(async { Some(monitor.facts().await) }).await?;
+        let shown = check::judge(&facts)
+            .findings
+            .into_iter()
+            .filter(|finding| !exclude.iter().any(|id| id == finding.id));
+        Some(
+            shown
+                .map(|finding| CheckView {
+                    id: finding.id.to_owned(),
+                    title: finding.title.to_owned(),
+                    status: finding.status.name().to_owned(),
+                    measured: finding.measured,
+                    hint: finding.hint,
+                })
+                .collect(),
+        )
+    }
+}
+
+fn database_status(health: DatabaseHealth) -> &'static str {
+    match health {
+        DatabaseHealth::Unknown => "unknown",
+        DatabaseHealth::Healthy { .. } => "healthy",
+        DatabaseHealth::Unhealthy(_) => "unhealthy",
+    }
+}
+
+fn pool_view(monitor: &dyn DatabaseMonitor) -> PoolView {
+    let pool = monitor.pool();
+    PoolView {
+        max: pool.max,
+        open: pool.open,
+        idle: pool.idle,
+        in_use: pool.in_use,
+        waiting: pool.waiting,
+    }
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
+}
+
+#[OpenApi(tag = "Tag::Health")]
+impl HealthApi {
+    /// Alive?
+    ///
+    /// Says nothing about the database, so that a database's absence restarts nobody.
+    #[oai(path = "/healthz", method = "get", operation_id = "healthz")]
+    async fn healthz(&self) -> Json<AliveView> {
+        Json(AliveView {
+            status: "ok".to_owned(),
+        })
+    }
+
+    /// Alive?
+    #[oai(path = "/livez", method = "get", operation_id = "livez")]
+    async fn livez(&self) -> Json<AliveView> {
+        Json(AliveView {
+            status: "ok".to_owned(),
+        })
+    }
+
+    /// Started?
+    #[oai(path = "/startupz", method = "get", operation_id = "startupz")]
+    async fn startupz(&self) -> PhaseAnswer {
+        let snapshot = self.snapshot();
+        let view = Json(PhaseView::new(&snapshot));
+        match snapshot.phase {
+            Phase::Serving | Phase::Stopping => PhaseAnswer::Yes(view),
+            Phase::Connecting | Phase::Checking | Phase::Migrating { .. } => PhaseAnswer::No(view),
+        }
+    }
+
+    /// Ready for requests?
+    #[oai(path = "/readyz", method = "get", operation_id = "readyz")]
+    async fn readyz(
+        &self,
+        request: &Request,
+        /// Lists the doctor's checks, to whom `server.details` allows.
+        verbose: Query<Option<String>>,
+        /// Leaves a check out of the list; may be repeated.
+        #[oai(explode = true)]
+        exclude: Query<Vec<String>>,
+    ) -> PhaseAnswer {
+        let snapshot = self.snapshot();
+        let mut view = PhaseView::new(&snapshot);
+        if verbose.0.is_some_and(|value| value != "false") && self.disclosure.allows(request) {
+            view.checks = self.checks(&exclude.0).await;
+        }
+        if snapshot.is_ready() {
+            PhaseAnswer::Yes(Json(view))
+        } else {
+            PhaseAnswer::No(Json(view))
+        }
+    }
+
+    /// Healthy?
+    #[oai(path = "/health", method = "get", operation_id = "health")]
+    async fn health(&self) -> HealthAnswer {
+        if self.snapshot().is_ready() {
+            HealthAnswer::Healthy(Json(HealthView {
+                status: "healthy".to_owned(),
+                error: None,
+            }))
+        } else {
+            HealthAnswer::Unhealthy(Json(HealthView {
+                status: "unhealthy".to_owned(),
+                error: Some("database connection failed".to_owned()),
+            }))
+        }
+    }
+
+    /// Ready, connection by connection?
+    #[oai(path = "/api/ready", method = "get", operation_id = "ready")]
+    async fn ready(&self) -> ReadyAnswer {
+        let snapshot = self.snapshot();
+        if snapshot.phase == Phase::Stopping {
+            return ReadyAnswer::NotReady(Json(ReadyView {
+                ready: false,
+                reason: Some("server_shutting_down".to_owned()),
+                connections: Any(json!({"database": "not_checked"})),
+            }));
+        }
+        if snapshot.is_ready() {
+            let embedded = self
+                .monitor
+                .get()
+                .is_some_and(|monitor| monitor.engine() == Engine::Sqlite);
+            let status = if embedded { "not_configured" } else { "healthy" };
+            return ReadyAnswer::Ready(Json(ReadyView {
+                ready: true,
+                reason: None,
+                connections: Any(json!({"database": {"status": status}})),
+            }));
+        }
+        let error = match snapshot.database {
+            DatabaseHealth::Unhealthy(failure) => failure.phrase(),
+            DatabaseHealth::Unknown | DatabaseHealth::Healthy { .. } => "starting",
+        };
+        ReadyAnswer::NotReady(Json(ReadyView {
+            ready: false,
+            reason: Some("database_unhealthy".to_owned()),
+            connections: Any(json!({"database": {"status": "unhealthy", "error": error}})),
+        }))
+    }
+
+    /// The database's health
+    ///
+    /// Details are told to whom `server.details` allows; anyone else learns the status.
+    #[oai(path = "/api/health/db", method = "get", operation_id = "databaseHealth")]
+    async fn database(&self, request: &Request) -> DatabaseAnswer {
+        let snapshot = self.snapshot();
+        let mut view = DatabaseView {
+            status: database_status(snapshot.database).to_owned(),
+            backend: None,
+            latency_ms: None,
+            server_version: None,
+            migrations: None,
+            pool: None,
+        };
+        if let Some(monitor) = self.monitor.get().filter(|_| self.disclosure.allows(request)) {
+            view.backend = Some(monitor.engine().name().to_owned());
+            view.pool = Some(pool_view(monitor.as_ref()));
+            if let DatabaseHealth::Healthy { latency } = snapshot.database {
+                view.latency_ms = Some(latency.as_secs_f64() * 1_000.0);
+                if let Some(overview) = self.overview.get(monitor.overview()).await {
+                    view.migrations = Some(MigrationsView {
+                        applied: count(overview.history.applied().count()),
+                        pending: count(overview.history.pending().count()),
+                        current: overview.history.current().map(str::to_owned),
+                    });
+                    view.server_version = Some(overview.server_version);
+                }
+            }
+        }
+        match snapshot.database {
+            DatabaseHealth::Healthy { .. } => DatabaseAnswer::Healthy(Json(view)),
+            DatabaseHealth::Unknown | DatabaseHealth::Unhealthy(_) => DatabaseAnswer::Unhealthy(Json(view)),
+        }
+    }
+
+    /// Figures about the database
+    ///
+    /// The same numbers as `/metrics`; told to whom `server.details` allows.
+    #[oai(path = "/api/metrics/db", method = "get", operation_id = "databaseMetrics")]
+    async fn metrics(&self, request: &Request) -> Json<DatabaseMetricsView> {
+        let status = database_status(self.snapshot().database).to_owned();
+        let mut view = DatabaseMetricsView {
+            status,
+            pool: None,
+            operations: None,
+            errors: None,
+            latency_ms: None,
+            objectives: None,
+        };
+        if let Some(monitor) = self.monitor.get().filter(|_| self.disclosure.allows(request)) {
+            let statistics = monitor.statistics();
+            let [unavailable, timeout, conflict, other] = statistics.errors.map(|(_, count)| count);
+            let failed = unavailable + timeout + conflict + other;
+            view.pool = Some(pool_view(monitor.as_ref()));
+            view.operations = Some(statistics.count);
+            view.errors = Some(ErrorCountsView {
+                unavailable,
+                timeout,
+                conflict,
+                other,
+            });
+            view.latency_ms = Some(LatencyView {
+                average: statistics.mean_ms(),
+                p50: statistics.quantile_ms(0.5),
+                p95: statistics.quantile_ms(0.95),
+                p99: statistics.quantile_ms(0.99),
+            });
+            #[allow(clippy::cast_precision_loss)] // counts stay far below 2^52
+            let availability = (statistics.count > 0).then(|| 1.0 - failed as f64 / statistics.count as f64);
+            view.objectives = Some(ObjectivesView {
+                availability,
+                availability_target: 0.999,
+                average_below_100_ms: statistics.mean_ms().map(|mean| mean < 100.0),
+            });
+        }
+        Json(view)
+    }
+}

@@ -1,0 +1,94 @@
+//! Turns every error and panic into problem+json, logs what is ours to mend, and tells readiness of a lost database.
+
+use std::{error::Error, panic::AssertUnwindSafe, sync::Arc};
+
+use dlc_application::{operations::readiness::Readiness, ports::connection::ConnectFailure};
+use futures_util::FutureExt;
+use poem::{
+    Body, Endpoint, Request, Response,
+    http::{HeaderValue, Method, StatusCode, header},
+};
+use poem_openapi::types::ToJSON;
+
+use super::request_id::RequestId;
+use crate::adapters::inbound::http::{
+    allow,
+    problem::{Problem, ProblemBody},
+};
+
+pub(super) struct Answering<E> {
+    pub(super) inner: E,
+    pub(super) readiness: Arc<Readiness>,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        // Both are reference-counted, so the copies cost nothing on the way that needs none.
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let id = request.extensions().get::<RequestId>().cloned();
+        let error = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => Problem::from_framework(error),
+            Err(_) => Problem::internal(),
+        };
+        let id = id.as_ref().map_or("", RequestId::as_str);
+        self.note(&error, &method, uri.path(), id);
+        Ok(respond(error, &method, uri.path(), id))
+    }
+}
+
+impl<E> Answering<E> {
+    fn note(&self, problem: &Problem, method: &Method, path: &str, id: &str) {
+        if problem.is_lost_database() {
+            self.readiness.database_failed(ConnectFailure::Lost);
+        }
+        let cause = problem
+            .source
+            .as_ref()
+            .and_then(Error::source)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let (status, code) = (problem.status.as_u16(), problem.code);
+        if problem.status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(status, code, %method, path, request_id = id, cause, "request failed");
+        } else if problem.source.is_some() {
+            tracing::warn!(status, code, %method, path, request_id = id, cause, "request not served");
+        }
+    }
+}
+
+fn respond(problem: Problem, method: &Method, path: &str, id: &str) -> Response {
+    let body = ProblemBody {
+        kind: "about:blank".to_owned(),
+        title: problem.status.canonical_reason().unwrap_or("Error").to_owned(),
+        status: problem.status.as_u16(),
+        error: problem.detail.clone().into_owned(),
+        detail: problem.detail.into_owned(),
+        instance: path.to_owned(),
+        code: problem.code.to_owned(),
+        errors: (!problem.errors.is_empty()).then_some(problem.errors),
+        request_id: id.to_owned(),
+    };
+    let mut response = Response::builder()
+        .status(problem.status)
+        .content_type("application/problem+json")
+        .header(header::CACHE_CONTROL, "no-store");
+    if let Some(seconds) = problem.retry_after {
+        response = response.header(header::RETRY_AFTER, seconds);
+    }
+    if problem.status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(methods) = allow::methods(path)
+    {
+        response = response.header(header::ALLOW, methods);
+    }
+    if problem.status == StatusCode::UNAUTHORIZED {
+        response = response.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response.body(if *method == Method::HEAD {
+        Body::empty()
+    } else {
+        Body::from_string(body.to_json_string())
+    })
+}

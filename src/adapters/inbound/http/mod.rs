@@ -1,0 +1,98 @@
+//! The HTTP API: poem serves it, poem-openapi describes it.
+//!
+//! A request passes `acceptor` → `middleware` → `gate` → its area's file. Every error leaves as problem+json, made in
+//! `problem` alone. Not here: what the calls mean (`application`), when the service starts and stops (`bootstrap`).
+
+pub mod acceptor;
+mod allow;
+mod coupons;
+pub mod document;
+mod fields;
+mod gate;
+mod greetings;
+mod health;
+mod metrics;
+mod middleware;
+mod problem;
+mod text;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use dlc_application::{coupons::CouponService, operations::readiness::Readiness, ports::monitoring::DatabaseMonitor};
+use poem::{Endpoint, EndpointExt, IntoEndpoint};
+use poem_openapi::OpenApiService;
+
+use gate::Gate;
+pub use health::Disclosure;
+
+/// What the API's routes work with once the gate is passed.
+pub struct Services {
+    /// The coupon office.
+    pub coupons: Arc<CouponService>,
+    /// Whether coupons are for signed-in people only.
+    pub coupons_need_sign_in: bool,
+}
+
+/// Limits of every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest time for one request.
+    pub request_timeout: Duration,
+    /// Largest body in bytes.
+    pub max_body_bytes: usize,
+}
+
+/// The running API: served from the first moment, opened when its services are there.
+#[derive(Clone)]
+pub struct Api {
+    readiness: Arc<Readiness>,
+    monitor: Arc<OnceLock<Arc<dyn DatabaseMonitor>>>,
+    gate: Gate,
+}
+
+impl Api {
+    /// An API that answers its probes, and 503 to everything else.
+    #[must_use]
+    pub fn new(readiness: Arc<Readiness>) -> Self {
+        Self {
+            gate: Gate::new(Arc::clone(&readiness)),
+            monitor: Arc::new(OnceLock::new()),
+            readiness,
+        }
+    }
+
+    /// Lets the health routes tell about the database.
+    pub fn watch(&self, monitor: Arc<dyn DatabaseMonitor>) {
+        // Only the first call counts; there is one database.
+        let _ = self.monitor.set(monitor);
+    }
+
+    /// Opens the gate.
+    pub fn open(&self, services: &Services) {
+        let greetings = greetings::GreetingsApi;
+        let coupons = coupons::CouponsApi::new(services);
+        let aliases = coupons::CouponAliasesApi::new(services);
+        let business = OpenApiService::new((greetings, coupons, aliases), document::TITLE, document::VERSION);
+        self.gate.open(business.into_endpoint(), document::pages());
+    }
+
+    /// The endpoint for a server.
+    pub fn endpoint(&self, disclosure: Disclosure, limits: Limits) -> impl Endpoint + 'static {
+        let health = health::HealthApi::new(Arc::clone(&self.readiness), Arc::clone(&self.monitor), disclosure);
+        let probes = OpenApiService::new(health, document::TITLE, document::VERSION).into_endpoint();
+        let metrics = metrics::MetricsEndpoint::new(Arc::clone(&self.readiness), Arc::clone(&self.monitor));
+        let routes = self.gate.clone().with_probes(probes.boxed(), metrics.boxed());
+        middleware::wrap(routes, limits, Arc::clone(&self.readiness))
+    }
+}
+
+/// Everything that is documented, for the document and for `Allow` headers.
+type Documented = (
+    health::HealthApi,
+    greetings::GreetingsApi,
+    coupons::CouponsApi,
+    coupons::CouponAliasesApi,
+);

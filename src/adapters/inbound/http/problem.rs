@@ -1,0 +1,343 @@
+//! The one shape of every error: RFC 9457 problem+json, and the one place that makes it.
+//!
+//! A use case's error becomes a [`Problem`] here, so does a framework's; the middleware turns it into the response, with
+//! the request's id. Not here: which statuses an operation documents (its own file, by [`problems!`]).
+
+use std::borrow::Cow;
+
+use dlc_application::{
+    coupons::{ClaimError, CreateCouponError, FindCouponError},
+    ports::{StorageError, StorageErrorKind},
+};
+use dlc_domain::coupons::ClaimRefused;
+use poem::{
+    error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
+    http::StatusCode,
+};
+use poem_openapi::{
+    Object,
+    error::{ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError},
+};
+
+/// Seconds after which a client may ask again, when the database or the service is what is missing.
+const RETRY_AFTER: u32 = 1;
+
+/// One field that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Object)]
+pub(crate) struct FieldError {
+    /// The field's name.
+    pub(crate) field: String,
+    /// What is wrong with it.
+    pub(crate) message: String,
+}
+
+/// An error, as RFC 9457 describes it.
+#[derive(Clone, Debug, Object)]
+#[oai(rename = "Problem", skip_serializing_if_is_none)]
+pub(crate) struct ProblemBody {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[oai(rename = "type")]
+    pub(crate) kind: String,
+    /// The status in words.
+    pub(crate) title: String,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// What went wrong, for people.
+    pub(crate) detail: String,
+    /// The request's path.
+    pub(crate) instance: String,
+    /// What went wrong, for programs; never changes its meaning.
+    pub(crate) code: String,
+    /// The same as `detail`.
+    pub(crate) error: String,
+    /// The fields that were refused.
+    pub(crate) errors: Option<Vec<FieldError>>,
+    /// The request's id, as in the log.
+    pub(crate) request_id: String,
+}
+
+/// An error on its way out.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) detail: Cow<'static, str>,
+    pub(crate) errors: Vec<FieldError>,
+    pub(crate) retry_after: Option<u32>,
+    /// What is logged and never shown.
+    pub(crate) source: Option<StorageError>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    pub(crate) fn unavailable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            retry_after: Some(RETRY_AFTER),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        }
+    }
+
+    /// A request whose fields break rules; all of them are named.
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => format!("{} {}", one.field, one.message),
+            _ => format!("{} fields are not valid", errors.len()),
+        };
+        Self {
+            errors,
+            ..Self::new(StatusCode::BAD_REQUEST, "validation_failed", detail)
+        }
+    }
+
+    pub(crate) fn sign_in_required() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_required", "sign in first")
+    }
+
+    pub(crate) fn internal() -> Self {
+        let detail = "something went wrong on our side; the request's id finds it in the log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+
+    /// Whether the database was not there.
+    pub(crate) fn is_lost_database(&self) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|error| error.kind() == StorageErrorKind::Unavailable)
+    }
+
+    /// What the framework says, in the same words as the rest.
+    pub(crate) fn from_framework(error: poem::Error) -> Self {
+        let error = match error.downcast::<CarriedProblem>() {
+            Ok(CarriedProblem(problem)) => return problem,
+            Err(error) => error,
+        };
+        if error.is::<NotFoundError>() {
+            return Self::new(
+                StatusCode::NOT_FOUND,
+                "route_not_found",
+                "there is no such route; /docs lists them all",
+            );
+        }
+        if error.is::<MethodNotAllowedError>() {
+            let detail = "this route does not answer that method";
+            return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        }
+        if let Some(error) = error.downcast_ref::<ParseRequestPayloadError>() {
+            return Self::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_body",
+                format!("the body is not valid: {}", one_line(&error.reason)),
+            );
+        }
+        if let Some(error) = error.downcast_ref::<ParseParamError>() {
+            return Self::invalid(vec![FieldError {
+                field: error.name.to_owned(),
+                message: one_line(&error.reason),
+            }]);
+        }
+        if let Some(error) = error.downcast_ref::<ParsePathError>() {
+            return Self::invalid(vec![FieldError {
+                field: error.name.to_owned(),
+                message: one_line(&error.reason),
+            }]);
+        }
+        if let Some(error) = error.downcast_ref::<ContentTypeError>() {
+            let detail = match error {
+                ContentTypeError::NotSupported { .. } => {
+                    "the body's content type is not known here; send application/json"
+                }
+                ContentTypeError::ExpectContentType => "the body has no content type; send application/json",
+            };
+            return Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
+        }
+        if let Some(error) = error.downcast_ref::<ReadBodyError>() {
+            return match error {
+                ReadBodyError::PayloadTooLarge => Self::too_large(),
+                _ => Self::new(StatusCode::BAD_REQUEST, "invalid_body", "the body could not be read"),
+            };
+        }
+        match error.status() {
+            StatusCode::INTERNAL_SERVER_ERROR => Self::internal(),
+            status if status.is_client_error() => Self::new(
+                status,
+                "bad_request",
+                status.canonical_reason().unwrap_or("the request is not valid"),
+            ),
+            _ => Self::internal(),
+        }
+    }
+
+    pub(crate) fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "the body is larger than this service accepts",
+        )
+    }
+}
+
+/// Parsers' words as one line without names of this program's types.
+fn one_line(reason: &str) -> String {
+    let reason = reason.split_once("\": ").map_or(reason, |(_, rest)| rest);
+    reason
+        .replace(['\n', '\r'], " ")
+        .trim()
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+/// A problem inside of the framework's error type.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.detail)]
+pub(crate) struct CarriedProblem(pub(crate) Problem);
+
+impl From<Problem> for poem::Error {
+    fn from(problem: Problem) -> Self {
+        let status = problem.status;
+        Self::new(CarriedProblem(problem), status)
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        let problem = match error.kind() {
+            StorageErrorKind::Unavailable => Self::unavailable(
+                "database_unavailable",
+                "the database cannot be reached; ask again in a moment",
+            ),
+            StorageErrorKind::Timeout => Self::unavailable(
+                "database_timeout",
+                "the database did not answer in time; ask again in a moment",
+            ),
+            StorageErrorKind::Conflict => {
+                Self::unavailable("database_conflict", "another request was first; ask again")
+            }
+            StorageErrorKind::Other => Self::internal(),
+        };
+        Self {
+            source: Some(error),
+            ..problem
+        }
+    }
+}
+
+impl From<CreateCouponError> for Problem {
+    fn from(error: CreateCouponError) -> Self {
+        match error {
+            CreateCouponError::NameTaken => Self::new(StatusCode::CONFLICT, "coupon_exists", error.to_string()),
+            CreateCouponError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<FindCouponError> for Problem {
+    fn from(error: FindCouponError) -> Self {
+        match error {
+            FindCouponError::UnknownCoupon => Self::new(StatusCode::NOT_FOUND, "coupon_not_found", error.to_string()),
+            FindCouponError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<ClaimError> for Problem {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::UnknownCoupon => Self::new(StatusCode::NOT_FOUND, "coupon_not_found", error.to_string()),
+            ClaimError::Refused(ClaimRefused::AlreadyClaimed) => {
+                Self::new(StatusCode::CONFLICT, "already_claimed", error.to_string())
+            }
+            ClaimError::Refused(ClaimRefused::OutOfStock) => {
+                Self::new(StatusCode::CONFLICT, "out_of_stock", error.to_string())
+            }
+            ClaimError::Storage(error) => error.into(),
+        }
+    }
+}
+
+/// Declares what can go wrong with an operation: the statuses that its document lists, each with its codes.
+macro_rules! problems {
+    ($name:ident { $($status:literal => $description:literal),+ $(,)? }) => {
+        #[derive(Debug)]
+        pub(crate) struct $name($crate::adapters::inbound::http::problem::Problem);
+
+        impl<T: Into<$crate::adapters::inbound::http::problem::Problem>> From<T> for $name {
+            fn from(error: T) -> Self {
+                Self(error.into())
+            }
+        }
+
+        impl From<$name> for poem::Error {
+            fn from(error: $name) -> Self {
+                error.0.into()
+            }
+        }
+
+        impl poem_openapi::ApiResponse for $name {
+            fn meta() -> poem_openapi::registry::MetaResponses {
+                use $crate::adapters::inbound::http::problem::document_problem;
+                poem_openapi::registry::MetaResponses { responses: vec![$(document_problem($status, $description)),+] }
+            }
+
+            fn register(registry: &mut poem_openapi::registry::Registry) {
+                <$crate::adapters::inbound::http::problem::ProblemBody as poem_openapi::types::Type>::register(registry);
+            }
+        }
+    };
+}
+
+pub(crate) use problems;
+
+/// One problem's place in the OpenAPI document.
+pub(crate) fn document_problem(status: u16, description: &'static str) -> poem_openapi::registry::MetaResponse {
+    poem_openapi::registry::MetaResponse {
+        description,
+        status: Some(status),
+        status_range: None,
+        content: vec![poem_openapi::registry::MetaMediaType {
+            content_type: "application/problem+json",
+            schema: <ProblemBody as poem_openapi::types::Type>::schema_ref(),
+        }],
+        headers: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_status_and_code() {
+        let storage = |kind| StorageError::new(kind, "driver's words");
+        let problems: Vec<Problem> = vec![
+            CreateCouponError::NameTaken.into(),
+            FindCouponError::UnknownCoupon.into(),
+            ClaimError::UnknownCoupon.into(),
+            ClaimError::Refused(ClaimRefused::AlreadyClaimed).into(),
+            ClaimError::Refused(ClaimRefused::OutOfStock).into(),
+            storage(StorageErrorKind::Unavailable).into(),
+            storage(StorageErrorKind::Timeout).into(),
+            storage(StorageErrorKind::Conflict).into(),
+            storage(StorageErrorKind::Other).into(),
+            Problem::from_framework(NotFoundError.into()),
+            Problem::from_framework(MethodNotAllowedError.into()),
+            Problem::too_large(),
+            Problem::sign_in_required(),
+        ];
+        let table: Vec<String> = problems
+            .iter()
+            .map(|problem| format!("{} {}: {}", problem.status.as_u16(), problem.code, problem.detail))
+            .collect();
+        insta::assert_snapshot!(table.join("\n"));
+        assert!(table.iter().all(|line| !line.contains("driver's words")));
+    }
+}

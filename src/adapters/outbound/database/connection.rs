@@ -1,0 +1,366 @@
+//! The connection layer: `serve`, `migrate` and `db check` all come through here and differ in options only.
+//!
+//! A direct probe goes before the pool, because a pool reports nothing but its own time-out. Both engines end as the same
+//! pair: `rw` for writes and for reads after one's own write, `ro` for other reads. On SQLite these are one writer and a
+//! few read-only readers, since a pool of writers fails most read-then-write transactions whatever the busy timeout; on
+//! PostgreSQL both are the pool, until a replica takes `ro`.
+//!
+//! Not here: what an error means (`error.rs`), what a URL means (`url.rs`).
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dlc_application::ports::{
+    connection::{ConnectError, ConnectFailure},
+    inspection::Engine,
+    monitoring::PoolStatus,
+};
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool, SqlitePool,
+    pool::PoolOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+use tracing::log::LevelFilter;
+
+use crate::{error, statistics::Counters, url::DatabaseUrl};
+
+/// Read-only connections beside the writer: measured, 1 + 4 beat any pool of writers (design 7 §4).
+const SQLITE_READERS: u32 = 4;
+/// How long one SQLite connection waits for another one's lock.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that lay idle for longer is pinged before it is used again.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
+/// Statements slower than this are logged, without their values.
+const SLOW_STATEMENT: Duration = Duration::from_secs(1);
+
+/// What stands between dlc and PostgreSQL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or a pooler in session mode.
+    #[default]
+    None,
+    /// PgBouncer 1.21 or newer in transaction mode: no startup options, no session state.
+    PgBouncer,
+}
+
+/// Everything that decides about a connection.
+#[derive(Clone, Debug)]
+pub struct DatabaseOptions {
+    /// The database.
+    pub url: DatabaseUrl,
+    /// The name that the server shows for these connections, at most 63 bytes.
+    pub application_name: String,
+    /// Most connections of the pool.
+    pub max_connections: u32,
+    /// Connections kept open when idle.
+    pub min_connections: u32,
+    /// Longest wait for a connection of the pool.
+    pub acquire_timeout: Duration,
+    /// Longest wait for a new connection.
+    pub connect_timeout: Duration,
+    /// An idle connection beyond the minimum is closed after this.
+    pub idle_timeout: Duration,
+    /// A connection is replaced after this.
+    pub max_lifetime: Duration,
+    /// The server ends a statement after this. `None`: no limit.
+    pub statement_timeout: Option<Duration>,
+    /// The server gives up waiting for a lock after this. `None`: no limit.
+    pub lock_timeout: Option<Duration>,
+    /// The server ends a session that leaves a transaction idle for this long. `None`: no limit.
+    pub idle_in_transaction_timeout: Option<Duration>,
+    /// What stands in between.
+    pub pooler: Pooler,
+    /// Whether the directory of a missing SQLite file is made too: only where the path is dlc's own default.
+    pub create_directory: bool,
+}
+
+impl DatabaseOptions {
+    /// The same database without limits on the server's side, for migrations and inspection.
+    #[must_use]
+    pub fn without_time_limits(&self) -> Self {
+        Self {
+            statement_timeout: None,
+            lock_timeout: None,
+            idle_in_transaction_timeout: None,
+            ..self.clone()
+        }
+    }
+
+    fn postgres(&self) -> Result<PgConnectOptions, ConnectError> {
+        let options = self
+            .url
+            .postgres_options()
+            .ok_or_else(|| error::failed(ConnectFailure::InvalidUrl, "not a PostgreSQL URL", &self.url))?
+            .application_name(&self.application_name)
+            .log_statements(LevelFilter::Trace)
+            .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT);
+        if self.pooler == Pooler::PgBouncer {
+            return Ok(options.extra_float_digits(None));
+        }
+        let limits = [
+            ("statement_timeout", self.statement_timeout),
+            ("lock_timeout", self.lock_timeout),
+            ("idle_in_transaction_session_timeout", self.idle_in_transaction_timeout),
+        ];
+        Ok(options.options(
+            limits
+                .into_iter()
+                .filter_map(|(name, limit)| Some((name, limit?.as_millis().to_string()))),
+        ))
+    }
+
+    /// One connection of its own, outside of any pool.
+    pub(crate) async fn postgres_session(&self) -> Result<PgConnection, ConnectError> {
+        let options = self.postgres()?;
+        match tokio::time::timeout(self.connect_timeout, options.connect()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(e)) => Err(error::connect(&e, &self.url)),
+            Err(_) => Err(error::failed(
+                ConnectFailure::TimedOut,
+                format!("no answer within {} ms", self.connect_timeout.as_millis()),
+                &self.url,
+            )),
+        }
+    }
+
+    /// A pool of one for a run that must not share the service's pool.
+    pub(crate) async fn postgres_single(&self) -> Result<DatabaseConnection, ConnectError> {
+        let pool = PoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(self.connect_timeout)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(self.postgres()?)
+            .await
+            .map_err(|e| error::connect(&e, &self.url))?;
+        Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+    }
+
+    /// SQLite's writer: the only connection that changes the file.
+    pub(crate) async fn sqlite_writer(&self, busy_timeout: Duration) -> Result<SqlitePool, ConnectError> {
+        let path = self.sqlite_path()?;
+        if !path.exists() {
+            self.prepare_directory(path)?;
+        }
+        // FULL: a commit that was acknowledged survives a power cut; group commit pays for the sync.
+        let options = sqlite_options(path)
+            .create_if_missing(self.url.may_create())
+            .busy_timeout(busy_timeout)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        self.sqlite_pool(options, 1).await
+    }
+
+    fn prepare_directory(&self, path: &Path) -> Result<(), ConnectError> {
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        if directory.exists() {
+            return Ok(());
+        }
+        if !self.create_directory {
+            let cause = format!("the directory {} does not exist", directory.display());
+            return Err(error::failed(ConnectFailure::FileMissing, cause, &self.url));
+        }
+        std::fs::create_dir_all(directory).map_err(|e| {
+            let cause = format!(
+                "the directory {} cannot be made: {}",
+                directory.display(),
+                error::io_words(&e)
+            );
+            error::failed(ConnectFailure::FilePermission, cause, &self.url)
+        })
+    }
+
+    pub(crate) async fn sqlite_pool(
+        &self,
+        options: SqliteConnectOptions,
+        connections: u32,
+    ) -> Result<SqlitePool, ConnectError> {
+        PoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(self.acquire_timeout)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|e| error::connect(&e, &self.url))
+    }
+
+    pub(crate) fn sqlite_path(&self) -> Result<&Path, ConnectError> {
+        self.url
+            .file()
+            .map(std::path::PathBuf::as_path)
+            .ok_or_else(|| error::failed(ConnectFailure::InvalidUrl, "not a SQLite URL", &self.url))
+    }
+}
+
+/// What every SQLite connection has in common.
+pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
+        .log_statements(LevelFilter::Trace)
+        .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT)
+}
+
+#[derive(Debug)]
+enum Pools {
+    Postgres(PgPool),
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+}
+
+#[derive(Debug)]
+struct Inner {
+    pools: Pools,
+    rw: DatabaseConnection,
+    ro: DatabaseConnection,
+    max_connections: u32,
+    counters: Counters,
+}
+
+/// A connected database. Cloning shares the connections.
+#[derive(Clone, Debug)]
+pub struct Database(Arc<Inner>);
+
+/// Connects once.
+///
+/// # Errors
+/// [`ConnectError`] says why not.
+pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError> {
+    let (pools, rw, ro, max_connections) = match options.url.engine() {
+        Engine::Postgres => {
+            let probe = options.postgres_session().await?;
+            // A failure to say goodbye changes nothing about what the probe proved.
+            drop(probe.close().await);
+            let pool = PgPoolOptions::new()
+                .max_connections(options.max_connections)
+                .min_connections(options.min_connections.min(options.max_connections))
+                .acquire_timeout(options.acquire_timeout)
+                .idle_timeout(options.idle_timeout)
+                .max_lifetime(options.max_lifetime)
+                .test_before_acquire(false)
+                .before_acquire(|connection, meta| {
+                    Box::pin(async move {
+                        if meta.idle_for > PING_AFTER_IDLE {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
+                .connect_lazy_with(options.postgres()?);
+            let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+            (
+                Pools::Postgres(pool),
+                connection.clone(),
+                connection,
+                options.max_connections,
+            )
+        }
+        Engine::Sqlite => {
+            let writer = options.sqlite_writer(SQLITE_BUSY_TIMEOUT).await?;
+            let readers = options
+                .sqlite_pool(sqlite_options(options.sqlite_path()?).read_only(true), SQLITE_READERS)
+                .await?;
+            let rw = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
+            let ro = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
+            (Pools::Sqlite { writer, readers }, rw, ro, 1 + SQLITE_READERS)
+        }
+    };
+    Ok(Database(Arc::new(Inner {
+        pools,
+        rw,
+        ro,
+        max_connections,
+        counters: Counters::default(),
+    })))
+}
+
+/// Connects, and keeps trying for as long as `wait` when the failure is one that can heal by itself. `on_retry` hears of
+/// each failed try and how much of the wait is left.
+///
+/// # Errors
+/// The last [`ConnectError`]: at once when waiting cannot help.
+pub async fn connect_and_wait(
+    options: &DatabaseOptions,
+    wait: Duration,
+    mut on_retry: impl FnMut(&ConnectError, Duration) + Send,
+) -> Result<Database, ConnectError> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let error = match connect(options).await {
+            Ok(database) => return Ok(database),
+            Err(error) => error,
+        };
+        let left = wait.saturating_sub(started.elapsed());
+        if !error.failure.heals() || left.is_zero() {
+            return Err(error);
+        }
+        on_retry(&error, left);
+        tokio::time::sleep(pause.min(left)).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+impl Database {
+    /// For writes, and for reads that must see one's own write.
+    pub(crate) fn rw(&self) -> &DatabaseConnection {
+        &self.0.rw
+    }
+
+    /// For other reads.
+    pub(crate) fn ro(&self) -> &DatabaseConnection {
+        &self.0.ro
+    }
+
+    /// Counts and durations of operations.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// The pool now. On SQLite writer and readers together.
+    pub(crate) fn pool_status(&self) -> PoolStatus {
+        let (open, idle) = match &self.0.pools {
+            Pools::Postgres(pool) => (pool.size(), pool.num_idle()),
+            Pools::Sqlite { writer, readers } => {
+                (writer.size() + readers.size(), writer.num_idle() + readers.num_idle())
+            }
+        };
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
+        let in_use = open - idle;
+        let waiting = self.0.counters.under_way().saturating_sub(in_use);
+        PoolStatus {
+            max: self.0.max_connections,
+            open,
+            idle,
+            in_use,
+            waiting,
+        }
+    }
+
+    /// Closes every connection, and waits at most `limit` for those in use: a statement that hangs on the server would
+    /// hold the process for ever. Returns whether all were closed in time.
+    pub async fn close(&self, limit: Duration) -> bool {
+        let closing = async {
+            match &self.0.pools {
+                Pools::Postgres(pool) => pool.close().await,
+                Pools::Sqlite { writer, readers } => {
+                    // Readers first: the last connection to close writes the log back into the file.
+                    readers.close().await;
+                    writer.close().await;
+                }
+            }
+        };
+        tokio::time::timeout(limit, closing).await.is_ok()
+    }
+}

@@ -1,0 +1,4 @@
+//! One file per table; private to this crate. The migrations make the tables, never these.
+
+pub(crate) mod claims;
+pub(crate) mod coupons;

@@ -1,0 +1,215 @@
+//! What the driver's errors mean: the only file that knows SQLSTATEs and SQLite's result codes.
+
+use std::io;
+
+use dlc_application::ports::{
+    StorageError, StorageErrorKind,
+    connection::{ConnectError, ConnectFailure},
+    migrations::MigrateError,
+};
+use sea_orm::{DbErr, RuntimeErr};
+use sqlx::error::DatabaseError;
+
+use crate::url::DatabaseUrl;
+
+/// For repositories.
+pub(crate) fn storage(error: DbErr) -> StorageError {
+    let kind = match &error {
+        DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout) => StorageErrorKind::Timeout,
+        DbErr::ConnectionAcquire(_) => StorageErrorKind::Unavailable,
+        // Whatever kept a new connection from being made, there is none: the log has the reason.
+        DbErr::Conn(_) => StorageErrorKind::Unavailable,
+        DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => storage_kind(e),
+        _ => StorageErrorKind::Other,
+    };
+    StorageError::new(kind, error)
+}
+
+fn storage_kind(error: &sqlx::Error) -> StorageErrorKind {
+    match error {
+        sqlx::Error::PoolTimedOut => StorageErrorKind::Timeout,
+        sqlx::Error::Database(e) => match e.code().as_deref().unwrap_or_default() {
+            // query_canceled (statement timeout), lock_not_available; SQLITE_BUSY and its extended forms
+            "57014" | "55P03" | "5" | "261" | "517" => StorageErrorKind::Timeout,
+            // serialization_failure, deadlock_detected
+            "40001" | "40P01" => StorageErrorKind::Conflict,
+            // shutdown, crash, starting up, too many connections, idle-in-transaction timeout, connection exceptions
+            "57P01" | "57P02" | "57P03" | "53300" | "25P03" => StorageErrorKind::Unavailable,
+            code if code.starts_with("08") => StorageErrorKind::Unavailable,
+            _ => StorageErrorKind::Other,
+        },
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            StorageErrorKind::Unavailable
+        }
+        _ => StorageErrorKind::Other,
+    }
+}
+
+/// For connection attempts.
+pub(crate) fn connect(error: &sqlx::Error, url: &DatabaseUrl) -> ConnectError {
+    let failure = connect_failure(error);
+    let cause = match error {
+        sqlx::Error::Database(e) => e.message().to_owned(),
+        sqlx::Error::Tls(e) => format!("TLS: {e}"),
+        sqlx::Error::Io(e) => io_words(e),
+        other => other.to_string(),
+    };
+    failed(failure, cause, url)
+}
+
+/// A connection error with the hint that belongs to its kind.
+pub(crate) fn failed(failure: ConnectFailure, cause: impl Into<String>, url: &DatabaseUrl) -> ConnectError {
+    let hint = match failure {
+        ConnectFailure::Refused => "is the server running there? with Compose: just up",
+        ConnectFailure::NameNotFound => {
+            "check the host's spelling; inside Compose the host is the service's name, `postgres`"
+        }
+        ConnectFailure::TimedOut | ConnectFailure::Unreachable => {
+            "a firewall, or a wrong address? `dlc db check` looks at each layer"
+        }
+        ConnectFailure::Tls => "check ?sslmode= and ?sslrootcert= of the URL",
+        ConnectFailure::StartingUp | ConnectFailure::ShuttingDown | ConnectFailure::NotAccepting => {
+            "wait for it: --wait 60s"
+        }
+        ConnectFailure::TooManyConnections => "lower database.max_open_conns, or raise the server's max_connections",
+        ConnectFailure::Authentication => {
+            "correct user and password; with Compose POSTGRES_PASSWORD counts only when the volume is new"
+        }
+        ConnectFailure::DatabaseMissing => "create it: createdb, or CREATE DATABASE",
+        ConnectFailure::Privilege => "ask the database's owner for: GRANT CONNECT ON DATABASE",
+        ConnectFailure::Pooler => "PgBouncer 1.21 or newer is needed; set database.pooler: pgbouncer",
+        ConnectFailure::FileMissing => "`dlc migrate up` or `dlc serve` creates the file, but not its directory",
+        ConnectFailure::FilePermission => "correct owner and mode of the file and of its directory",
+        ConnectFailure::NotADatabase => "correct the path, or restore the file from a backup",
+        ConnectFailure::InvalidUrl | ConnectFailure::UnknownScheme | ConnectFailure::Lost | ConnectFailure::Other => {
+            "`dlc db check` looks at each layer"
+        }
+    };
+    ConnectError {
+        failure,
+        target: url.redacted().to_owned(),
+        cause: cause.into(),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+/// Which failure a driver's error is.
+pub(crate) fn connect_failure(error: &sqlx::Error) -> ConnectFailure {
+    match error {
+        sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => ConnectFailure::InvalidUrl,
+        sqlx::Error::Tls(_) => ConnectFailure::Tls,
+        sqlx::Error::PoolTimedOut => ConnectFailure::TimedOut,
+        sqlx::Error::Io(e) => io_failure(e),
+        sqlx::Error::Database(e) => database_failure(e.as_ref()),
+        sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed | sqlx::Error::Protocol(_) => ConnectFailure::Lost,
+        _ => ConnectFailure::Other,
+    }
+}
+
+fn database_failure(error: &dyn DatabaseError) -> ConnectFailure {
+    match error.code().as_deref().unwrap_or_default() {
+        "28P01" | "28000" => ConnectFailure::Authentication,
+        "3D000" => ConnectFailure::DatabaseMissing,
+        "42501" => ConnectFailure::Privilege,
+        "53300" => ConnectFailure::TooManyConnections,
+        "57P03" => ConnectFailure::StartingUp,
+        "57P01" | "57P02" => ConnectFailure::ShuttingDown,
+        "55000" => ConnectFailure::NotAccepting,
+        "08P01" if error.message().contains("startup parameter") => ConnectFailure::Pooler,
+        // SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_READONLY and their extended forms
+        "14" | "526" | "782" => ConnectFailure::FileMissing,
+        "3" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544" => ConnectFailure::FilePermission,
+        // SQLITE_NOTADB, SQLITE_CORRUPT
+        "26" | "11" | "267" | "523" | "779" => ConnectFailure::NotADatabase,
+        // SQLITE_BUSY, SQLITE_LOCKED
+        "5" | "6" | "261" | "517" => ConnectFailure::TimedOut,
+        _ => ConnectFailure::Other,
+    }
+}
+
+fn io_failure(error: &io::Error) -> ConnectFailure {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        // A Unix socket that is not there is a server that is not running.
+        Kind::ConnectionRefused | Kind::NotFound => ConnectFailure::Refused,
+        Kind::TimedOut => ConnectFailure::TimedOut,
+        Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => ConnectFailure::Unreachable,
+        Kind::PermissionDenied => ConnectFailure::FilePermission,
+        Kind::ConnectionReset
+        | Kind::ConnectionAborted
+        | Kind::BrokenPipe
+        | Kind::UnexpectedEof
+        | Kind::NotConnected => ConnectFailure::Lost,
+        // getaddrinfo has no kind of its own in the standard library.
+        _ if error.to_string().contains("lookup address") => ConnectFailure::NameNotFound,
+        _ => ConnectFailure::Other,
+    }
+}
+
+/// An operating system's error without its number: "connection refused", not "Connection refused (os error 111)".
+pub(crate) fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let text = text.strip_prefix("failed to lookup address information: ").map_or_else(
+        || text.to_owned(),
+        |why| format!("the host name does not resolve: {why}"),
+    );
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// For the migration runner: which step was under way, if any.
+pub(crate) fn migrate(error: &DbErr, step: Option<&str>) -> MigrateError {
+    let inner = match error {
+        DbErr::Conn(RuntimeErr::SqlxError(e))
+        | DbErr::Exec(RuntimeErr::SqlxError(e))
+        | DbErr::Query(RuntimeErr::SqlxError(e)) => e.as_ref(),
+        other => {
+            return MigrateError::Storage {
+                cause: other.to_string(),
+            };
+        }
+    };
+    migrate_sqlx(inner, step)
+}
+
+/// The same for an error of the driver itself.
+pub(crate) fn migrate_sqlx(error: &sqlx::Error, step: Option<&str>) -> MigrateError {
+    let sqlx::Error::Database(database) = error else {
+        return MigrateError::Storage {
+            cause: error.to_string(),
+        };
+    };
+    let cause = database.message().to_owned();
+    match (database.code().as_deref().unwrap_or_default(), step) {
+        ("42501", _) => MigrateError::Privilege { cause },
+        ("25006", _) => MigrateError::ReadOnly { cause },
+        ("8" | "264" | "520" | "776" | "1032" | "1288" | "1544", _) => MigrateError::ReadOnly { cause },
+        ("55P03", Some(step)) => MigrateError::TableLocked {
+            migration: step.to_owned(),
+            cause,
+        },
+        (_, Some(step)) => MigrateError::Failed {
+            migration: step.to_owned(),
+            cause,
+        },
+        (_, None) => MigrateError::Storage { cause },
+    }
+}
+
+/// Whether the driver says that another connection holds SQLite's writer lock.
+pub(crate) fn is_busy(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(e))
+        | DbErr::Exec(RuntimeErr::SqlxError(e))
+        | DbErr::Query(RuntimeErr::SqlxError(e)) => is_busy_sqlx(e),
+        _ => false,
+    }
+}
+
+/// The same for an error of the driver itself.
+pub(crate) fn is_busy_sqlx(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(e) if matches!(e.code().as_deref(), Some("5" | "261" | "517" | "6")))
+}

@@ -1,0 +1,172 @@
+//! Facts about a PostgreSQL server and the way to it.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use dlc_application::ports::{
+    connection::{ConnectError, ConnectFailure},
+    inspection::{ConfigFacts, Facts, NetworkFacts, ServerFacts, Timed},
+};
+use sea_orm::SqlxPostgresConnector;
+use sqlx::{Connection, Executor, PgConnection, Row, pool::PoolOptions};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::timed;
+use crate::{connection::DatabaseOptions, error, migrator};
+
+/// Longest wait for a TCP connection (§3.3, NET002).
+const TCP_TIMEOUT: Duration = Duration::from_secs(3);
+
+pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, limit: Duration) -> Facts {
+    let mut facts = Facts {
+        config,
+        network: Some(network(options, limit).await),
+        ..Facts::default()
+    };
+    let reachable = facts
+        .network
+        .as_ref()
+        .and_then(|network| network.connection.as_ref())
+        .is_some_and(|connection| connection.value.is_ok());
+    if !reachable {
+        return facts;
+    }
+    let mut options = options.clone();
+    options.connect_timeout = options.connect_timeout.min(limit);
+    facts.server = Some(timed(within(limit, &options, server(&options))).await);
+    if matches!(&facts.server, Some(Timed { value: Ok(_), .. })) {
+        let history = async {
+            let pool = PoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(limit)
+                .connect_lazy_with(options.url.postgres_options().unwrap_or_default());
+            let history = migrator::read_history(&SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone())).await;
+            pool.close().await;
+            history.map_err(|e| error::migrate(&e, None).to_string())
+        };
+        facts.history = Some(timed(history).await);
+    }
+    facts
+}
+
+async fn within<T>(
+    limit: Duration,
+    options: &DatabaseOptions,
+    find: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    tokio::time::timeout(limit, find).await.unwrap_or_else(|_| {
+        let cause = format!("no answer within {} ms", limit.as_millis());
+        Err(error::failed(ConnectFailure::TimedOut, cause, &options.url))
+    })
+}
+
+async fn network(options: &DatabaseOptions, limit: Duration) -> NetworkFacts {
+    let limit = limit.min(TCP_TIMEOUT);
+    let postgres = options.url.postgres_options().unwrap_or_default();
+    if let Some(socket) = postgres.get_socket() {
+        let path = socket.join(format!(".s.PGSQL.{}", postgres.get_port()));
+        let connection = timed(attempt(options, limit, UnixStream::connect(&path))).await;
+        return NetworkFacts {
+            address: path.display().to_string(),
+            resolution: None,
+            connection: Some(connection),
+            is_local: true,
+        };
+    }
+    let (host, port) = (postgres.get_host(), postgres.get_port());
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let literal: Option<IpAddr> = bare.parse().ok();
+    let (resolution, addresses) = match literal {
+        Some(address) => (None, vec![address]),
+        None => {
+            let found = timed(resolve(host, port, limit)).await;
+            let addresses = found.value.clone().unwrap_or_default();
+            (Some(found), addresses)
+        }
+    };
+    let mut connection = None;
+    for address in &addresses {
+        let found = timed(attempt(
+            options,
+            limit,
+            TcpStream::connect(SocketAddr::new(*address, port)),
+        ))
+        .await;
+        let connected = found.value.is_ok();
+        connection = Some(found);
+        if connected {
+            break;
+        }
+    }
+    NetworkFacts {
+        address: format!("{host}:{port}"),
+        resolution,
+        connection,
+        is_local: host == "localhost" || addresses.iter().any(IpAddr::is_loopback),
+    }
+}
+
+async fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<IpAddr>, String> {
+    match tokio::time::timeout(limit, tokio::net::lookup_host((host, port))).await {
+        Ok(Ok(found)) => {
+            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            addresses.dedup();
+            Ok(addresses)
+        }
+        Ok(Err(e)) => Err(error::io_words(&e)),
+        Err(_) => Err(format!("no answer within {} ms", limit.as_millis())),
+    }
+}
+
+async fn attempt<T>(
+    options: &DatabaseOptions,
+    limit: Duration,
+    connecting: impl Future<Output = io::Result<T>>,
+) -> Result<(), ConnectError> {
+    let result = tokio::time::timeout(limit, connecting).await.unwrap_or_else(|_| {
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {} ms", limit.as_millis()),
+        ))
+    });
+    result
+        .map(|_| ())
+        .map_err(|e| error::connect(&sqlx::Error::Io(e), &options.url))
+}
+
+async fn server(options: &DatabaseOptions) -> Result<ServerFacts, ConnectError> {
+    let mut session = options.postgres_session().await?;
+    let failed = |e: sqlx::Error| error::connect(&e, &options.url);
+    let row = session
+        .fetch_one(
+            "SELECT current_setting('server_version_num')::int, version(), pg_is_in_recovery(), \
+                    current_setting('default_transaction_read_only') = 'on', \
+                    (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), pg_backend_pid()",
+        )
+        .await
+        .map_err(failed)?;
+    let pid: i32 = row.get(5);
+    let facts = ServerFacts {
+        version_num: row.get(0),
+        version: row.get(1),
+        in_recovery: row.get(2),
+        read_only: row.get(3),
+        tls: row.get(4),
+        session_affinity: session_affinity(options, pid).await,
+        migration_lock_holder: migrator::lock_holder(&mut session).await.map_err(failed)?,
+    };
+    drop(session.close().await);
+    Ok(facts)
+}
+
+/// Whether a second session, while the first lies idle, is given the very server process that served the first one:
+/// only a pooler that lends processes per transaction does that.
+async fn session_affinity(options: &DatabaseOptions, first: i32) -> Option<bool> {
+    let mut second: PgConnection = options.postgres_session().await.ok()?;
+    let row = second.fetch_one("SELECT pg_backend_pid()").await.ok()?;
+    drop(second.close().await);
+    Some(row.get::<i32, _>(0) != first)
+}

@@ -1,0 +1,190 @@
+//! Facts about a SQLite file. Looking leaves nothing behind: no companion file, no lock that a writer would wait for.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use dlc_application::ports::{
+    connection::ConnectError,
+    inspection::{ConfigFacts, Facts, SqliteContent, SqliteFacts, Timed},
+};
+use rustix::fs::Access;
+use sea_orm::SqlxSqliteConnector;
+use sqlx::{Row, SqlitePool, sqlite::SqliteConnectOptions};
+
+use super::timed;
+use crate::{
+    connection::{DatabaseOptions, sqlite_options},
+    error, migrator,
+};
+
+/// Where SQLite keeps the writer lock of a write-ahead log: byte 120 of the `-shm` file (its source: `wal.c`).
+const WAL_WRITE_LOCK: u64 = 120;
+
+/// Options that only look. Without a write-ahead log the file is opened as immutable, because SQLite would otherwise make
+/// `-wal` and `-shm` files beside it.
+pub(crate) fn read_only_options(path: &Path) -> SqliteConnectOptions {
+    sqlite_options(path).read_only(true).immutable(is_closed(path))
+}
+
+/// Whether no connection has the file open in write-ahead mode.
+fn is_closed(path: &Path) -> bool {
+    !companion(path, "-wal").exists()
+}
+
+/// The journal mode in the file's header (byte 18; 2 is write-ahead): an immutable connection would always say `delete`.
+fn journal_mode_of_closed(path: &Path) -> Option<String> {
+    let mut header = [0_u8; 19];
+    fs::File::open(path).ok()?.read_exact(&mut header).ok()?;
+    Some(if header[18] == 2 { "wal" } else { "delete" }.to_owned())
+}
+
+/// `look_at_locks`: only where this process has not opened the file, see [`writer`].
+pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, look_at_locks: bool) -> Facts {
+    let mut facts = Facts {
+        config,
+        ..Facts::default()
+    };
+    let Some(path) = options.url.file() else { return facts };
+    let mut file = outside(path);
+    file.writer = if look_at_locks { Some(writer(path)) } else { None };
+    if file.size.is_none() {
+        facts.sqlite = Some(file);
+        return facts;
+    }
+    let closed_mode = if is_closed(path) {
+        journal_mode_of_closed(path)
+    } else {
+        None
+    };
+    let opened = timed(options.sqlite_pool(read_only_options(path), 1)).await;
+    match opened.value {
+        Err(e) => {
+            file.content = Some(Timed {
+                value: Err(e),
+                took: opened.took,
+            });
+        }
+        Ok(pool) => {
+            file.content = Some(timed(content(options, &pool, closed_mode)).await);
+            let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
+            let history = async {
+                migrator::read_history(&connection)
+                    .await
+                    .map_err(|e| error::migrate(&e, None).to_string())
+            };
+            facts.history = Some(timed(history).await);
+            pool.close().await;
+        }
+    }
+    facts.sqlite = Some(file);
+    facts
+}
+
+fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// What can be told without opening the database.
+fn outside(path: &Path) -> SqliteFacts {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let writable = |path: &Path| rustix::fs::access(path, Access::WRITE_OK).is_ok();
+    SqliteFacts {
+        path: path.display().to_string(),
+        size: fs::metadata(path).ok().map(|metadata| metadata.len()),
+        wal_size: fs::metadata(companion(path, "-wal"))
+            .ok()
+            .map(|metadata| metadata.len()),
+        file_writable: writable(path),
+        directory_exists: directory.is_dir(),
+        directory_writable: writable(directory),
+        network_file_system: network_file_system(directory),
+        writer: None,
+        content: None,
+    }
+}
+
+/// Names of file systems on which several hosts can have one file open, by the kernel's magic numbers (statfs(2)).
+fn network_file_system(directory: &Path) -> Option<String> {
+    let kind = rustix::fs::statfs(directory).ok()?.f_type;
+    #[allow(clippy::unnecessary_cast, clippy::cast_lossless)] // the field's width differs between targets
+    let name = match kind as u64 & 0xffff_ffff {
+        0x6969 => "nfs",
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => "smb",
+        0x0102_1997 => "9p",
+        0x5346_414f => "afs",
+        0x00c3_6400 => "ceph",
+        0x0116_1970 => "gfs2",
+        0x7461_636f => "ocfs2",
+        _ => return None,
+    };
+    Some(name.to_owned())
+}
+
+/// The process that holds the writer lock of the write-ahead log. Asked with `F_GETLK`, which takes nothing.
+///
+/// Only ever called before this process opens the file: closing any descriptor of a file drops all of a process's POSIX
+/// locks on it, those that SQLite holds included.
+fn writer(path: &Path) -> Option<u32> {
+    use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
+    let file = fs::File::open(companion(path, "-shm")).ok()?;
+    let question = Flock {
+        start: WAL_WRITE_LOCK,
+        length: 1,
+        pid: None,
+        typ: FlockType::WriteLock,
+        offset_type: FlockOffsetType::Set,
+    };
+    let holder = fcntl_getlk(&file, &question).ok()??;
+    u32::try_from(holder.pid?.as_raw_nonzero().get()).ok()
+}
+
+async fn content(
+    options: &DatabaseOptions,
+    pool: &SqlitePool,
+    closed_mode: Option<String>,
+) -> Result<SqliteContent, ConnectError> {
+    let look = async {
+        let text =
+            |sql: &'static str| async move { Ok::<_, sqlx::Error>(sqlx::query(sql).fetch_one(pool).await?.get(0)) };
+        let id: i32 = sqlx::query("PRAGMA application_id").fetch_one(pool).await?.get(0);
+        let quick_check: Vec<String> = sqlx::query("PRAGMA quick_check(10)")
+            .fetch_all(pool)
+            .await?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        let orphans = sqlx::query("PRAGMA foreign_key_check").fetch_all(pool).await?;
+        Ok::<_, sqlx::Error>(SqliteContent {
+            library_version: text("SELECT sqlite_version()").await?,
+            application_id: id,
+            journal_mode: match closed_mode {
+                Some(mode) => mode,
+                None => text("PRAGMA journal_mode").await?,
+            },
+            quick_check: quick_check.into_iter().filter(|line| line != "ok").collect(),
+            foreign_key_violations: orphans
+                .iter()
+                .take(10)
+                .map(|row| {
+                    let rowid: Option<i64> = row.get(1);
+                    let rowid = rowid.map_or_else(String::new, |id| format!(" row {id}"));
+                    format!(
+                        "{}{rowid} refers to a missing {}",
+                        row.get::<String, _>(0),
+                        row.get::<String, _>(2)
+                    )
+                })
+                .collect(),
+        })
+    };
+    look.await.map_err(|e| error::connect(&e, &options.url))
+}

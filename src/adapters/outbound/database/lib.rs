@@ -1,0 +1,28 @@
+//! Everything of dlc that talks to PostgreSQL or SQLite; all of sea-orm, sqlx and the migrations stays behind this wall.
+//!
+//! Start at [`connection`]: [`DatabaseOptions`] go in, a [`Database`] or a [`ConnectError`] comes out, for `serve`,
+//! `migrate` and `db check` alike. Repositories implement the ports of `dlc-application`, one file per area;
+//! [`migrator`] runs the schema's migrations, [`inspection`] finds facts out for the doctor.
+//!
+//! Not here: business rules, verdicts, HTTP, configuration. No public item names a type of sea-orm or sqlx.
+//!
+//! [`ConnectError`]: dlc_application::ports::connection::ConnectError
+
+mod connection;
+mod coupons;
+mod entity;
+mod error;
+mod inspection;
+mod migrator;
+mod monitor;
+mod ping;
+mod statistics;
+mod url;
+
+pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};
+pub use coupons::SeaOrmCouponRepository;
+pub use inspection::{SqlInspector, catalogue};
+pub use migrator::SqlMigrator;
+pub use monitor::SqlMonitor;
+pub use ping::Pinger;
+pub use url::{DatabaseUrl, UrlError};

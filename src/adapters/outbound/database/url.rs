@@ -1,0 +1,340 @@
+//! The database's URL: parsed and redacted here, before any library sees it, because libraries echo what they cannot parse.
+//!
+//! Not here: which source it came from, or how it is put together from parts (`config/`).
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use dlc_application::ports::inspection::Engine;
+use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
+use url::Url;
+
+/// Query parameters that reach the driver. Anything else is refused by name: a misspelt `sslmode` must not be ignored.
+const POSTGRES_PARAMETERS: &[&str] = &[
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// Why a URL was refused. No part of the URL but its scheme or a parameter's name is repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Nothing before `:`.
+    #[error("it has no scheme; write postgres://user:password@host:5432/database or sqlite://path/to/file.db")]
+    NoScheme,
+    /// Neither PostgreSQL's nor SQLite's.
+    #[error("the scheme {0:?} is not known; use postgres:// or sqlite://")]
+    UnknownScheme(String),
+    /// The rest does not parse.
+    #[error(
+        "it does not parse ({0}); percent-encode special characters of the password, or give DB_HOST, DB_USER, DB_PASSWORD and DB_NAME instead"
+    )]
+    Syntax(String),
+    /// A query parameter that nobody reads.
+    #[error("the parameter {0:?} is not known")]
+    UnknownParameter(String),
+    /// A query parameter with a value that nobody reads.
+    #[error("the value of the parameter {0:?} is not known")]
+    ParameterValue(String),
+    /// SQLite in memory.
+    #[error("a SQLite database in memory is lost with each command; name a file")]
+    InMemory,
+    /// SQLite without a path.
+    #[error("it names no file")]
+    NoFile,
+}
+
+/// A database's URL that can be shown without its password.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    kind: Kind,
+    redacted: String,
+    stripped_driver: Option<String>,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Postgres(SecretString),
+    Sqlite { path: PathBuf, create: bool },
+}
+
+impl DatabaseUrl {
+    /// Its engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self.kind {
+            Kind::Postgres(_) => Engine::Postgres,
+            Kind::Sqlite { .. } => Engine::Sqlite,
+        }
+    }
+
+    /// The URL without password and parameters.
+    #[must_use]
+    pub fn redacted(&self) -> &str {
+        &self.redacted
+    }
+
+    /// The driver suffix that was dropped: `asyncpg` of `postgresql+asyncpg://` (S3-5).
+    #[must_use]
+    pub fn stripped_driver(&self) -> Option<&str> {
+        self.stripped_driver.as_deref()
+    }
+
+    /// The SQLite file.
+    #[must_use]
+    pub fn file(&self) -> Option<&PathBuf> {
+        match &self.kind {
+            Kind::Sqlite { path, .. } => Some(path),
+            Kind::Postgres(_) => None,
+        }
+    }
+
+    /// The password, when the URL holds one.
+    #[must_use]
+    pub fn password(&self) -> Option<SecretString> {
+        let Kind::Postgres(secret) = &self.kind else {
+            return None;
+        };
+        let url = Url::parse(secret.expose_secret()).ok()?;
+        let parameter = url
+            .query_pairs()
+            .find(|(key, _)| key == "password")
+            .map(|(_, value)| value.into_owned());
+        let password = parameter.or_else(|| {
+            url.password()
+                .map(|password| percent_decode_str(password).decode_utf8_lossy().into_owned())
+        })?;
+        Some(SecretString::from(password))
+    }
+
+    /// The server's host (a directory for a Unix socket), and whether the session will be encrypted for certain.
+    #[must_use]
+    pub fn host_and_encryption(&self) -> Option<(String, bool)> {
+        let options = self.postgres_options()?;
+        let host = options
+            .get_socket()
+            .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
+        use sqlx::postgres::PgSslMode::{Allow, Disable, Prefer, Require, VerifyCa, VerifyFull};
+        let encrypted = match options.get_ssl_mode() {
+            Disable | Allow | Prefer => false,
+            Require | VerifyCa | VerifyFull => true,
+        };
+        Some((host, encrypted))
+    }
+
+    /// Whether encryption is switched off.
+    #[must_use]
+    pub fn encryption_disabled(&self) -> bool {
+        self.postgres_options()
+            .is_some_and(|options| matches!(options.get_ssl_mode(), sqlx::postgres::PgSslMode::Disable))
+    }
+
+    /// Whether a missing file may be made.
+    pub(crate) fn may_create(&self) -> bool {
+        matches!(self.kind, Kind::Sqlite { create: true, .. })
+    }
+
+    /// The driver's options; `None` for SQLite. The URL was parsed once already, so this does not fail.
+    pub(crate) fn postgres_options(&self) -> Option<PgConnectOptions> {
+        match &self.kind {
+            Kind::Postgres(secret) => PgConnectOptions::from_str(secret.expose_secret()).ok(),
+            Kind::Sqlite { .. } => None,
+        }
+    }
+
+    fn parse_postgres(rest: &str, stripped_driver: Option<String>) -> Result<Self, UrlError> {
+        let text = format!("postgres:{rest}");
+        let url = Url::parse(&text).map_err(|error| UrlError::Syntax(error.to_string()))?;
+        if url.fragment().is_some() {
+            return Err(UrlError::Syntax("a # must be written %23".to_owned()));
+        }
+        for (key, _) in url.query_pairs() {
+            if !POSTGRES_PARAMETERS.contains(&key.as_ref()) && !key.starts_with("options[") {
+                return Err(UrlError::UnknownParameter(key.into_owned()));
+            }
+        }
+        let options = PgConnectOptions::from_str(&text).map_err(|_| {
+            let suspect = ["sslmode", "ssl-mode", "port", "hostaddr", "statement-cache-capacity"];
+            url.query_pairs()
+                .find(|(key, _)| suspect.contains(&key.as_ref()))
+                .map_or_else(
+                    || {
+                        UrlError::Syntax(
+                            "user, password or database name is not valid percent-encoded UTF-8".to_owned(),
+                        )
+                    },
+                    |(key, _)| UrlError::ParameterValue(key.into_owned()),
+                )
+        })?;
+        let place = options.get_socket().map_or_else(
+            || format!("{}:{}", options.get_host(), options.get_port()),
+            |socket| socket.display().to_string(),
+        );
+        let database = options.get_database().unwrap_or_else(|| options.get_username());
+        let redacted = format!("postgres://{}@{place}/{database}", options.get_username());
+        Ok(Self {
+            kind: Kind::Postgres(SecretString::from(text)),
+            redacted,
+            stripped_driver,
+        })
+    }
+
+    fn parse_sqlite(rest: &str, stripped_driver: Option<String>) -> Result<Self, UrlError> {
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let path = percent_decode_str(path)
+            .decode_utf8()
+            .map_err(|_| UrlError::Syntax("the path is not valid percent-encoded UTF-8".to_owned()))?;
+        let mut create = true;
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match (key.as_ref(), value.as_ref()) {
+                ("mode", "rwc") => {}
+                ("mode", "rw") => create = false,
+                ("mode", "memory") => return Err(UrlError::InMemory),
+                ("mode", _) => return Err(UrlError::ParameterValue(key.into_owned())),
+                _ => return Err(UrlError::UnknownParameter(key.into_owned())),
+            }
+        }
+        match path.as_ref() {
+            ":memory:" => Err(UrlError::InMemory),
+            "" => Err(UrlError::NoFile),
+            path => Ok(Self {
+                redacted: format!("sqlite://{path}"),
+                kind: Kind::Sqlite {
+                    path: PathBuf::from(path),
+                    create,
+                },
+                stripped_driver,
+            }),
+        }
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_once(':').ok_or(UrlError::NoScheme)?;
+        let (engine, driver) = match scheme.split_once('+') {
+            Some((engine, driver)) => (engine, Some(driver.to_owned())),
+            None => (scheme, None),
+        };
+        match engine.to_ascii_lowercase().as_str() {
+            "postgres" | "postgresql" => Self::parse_postgres(rest, driver),
+            "sqlite" | "sqlite3" => Self::parse_sqlite(rest, driver),
+            // What stands before the first colon of a mistyped URL may be a user's name, so only a plain word is repeated.
+            _ if scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '-')
+                && rest.starts_with("//") =>
+            {
+                Err(UrlError::UnknownScheme(scheme.to_owned()))
+            }
+            _ => Err(UrlError::NoScheme),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({})", self.redacted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redacted(text: &str) -> String {
+        text.parse::<DatabaseUrl>().unwrap().redacted().to_owned()
+    }
+
+    fn refused(text: &str) -> UrlError {
+        text.parse::<DatabaseUrl>().unwrap_err()
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        assert_eq!(
+            redacted("postgres://ann:s3cret@db:5433/shop?sslmode=require"),
+            "postgres://ann@db:5433/shop"
+        );
+        assert_eq!(
+            redacted("postgresql://ann@db/shop?password=s3cret"),
+            "postgres://ann@db:5432/shop"
+        );
+        let url: DatabaseUrl = "postgres://ann:s3cret@db/shop".parse().unwrap();
+        assert!(!format!("{url:?}").contains("s3cret"));
+        assert_eq!(url.password().unwrap().expose_secret(), "s3cret");
+    }
+
+    #[test]
+    fn a_driver_suffix_is_dropped_and_named() {
+        let url: DatabaseUrl = "postgresql+asyncpg://ann@db/shop".parse().unwrap();
+        assert_eq!(url.stripped_driver(), Some("asyncpg"));
+        assert_eq!(url.redacted(), "postgres://ann@db:5432/shop");
+    }
+
+    #[test]
+    fn no_refusal_repeats_a_password() {
+        for text in [
+            "postgres://ann:canary#x@db/shop",
+            "postgres://ann:canary@db:notaport/shop",
+            "postgres://ann:canary@db/shop?sslmode=canary",
+            "postgres://ann:canary@db/shop?pasword=x",
+            "mysql://ann:canary@db/shop",
+            "canary",
+            "canary:x@y",
+        ] {
+            assert!(!refused(text).to_string().contains("canary"), "{}", refused(text));
+        }
+    }
+
+    #[test]
+    fn a_misspelt_parameter_is_named_not_ignored() {
+        assert_eq!(
+            refused("postgres://db/shop?sslmod=require"),
+            UrlError::UnknownParameter("sslmod".into())
+        );
+        assert_eq!(
+            refused("postgres://db/shop?sslmode=always"),
+            UrlError::ParameterValue("sslmode".into())
+        );
+    }
+
+    #[test]
+    fn sqlite_paths_are_relative_with_two_slashes_and_absolute_with_three() {
+        let file = |text: &str| text.parse::<DatabaseUrl>().unwrap().file().unwrap().clone();
+        assert_eq!(file("sqlite://data/dlc.db"), PathBuf::from("data/dlc.db"));
+        assert_eq!(file("sqlite:data/dlc.db"), PathBuf::from("data/dlc.db"));
+        assert_eq!(
+            file("sqlite:///var/lib/dlc.db?mode=rwc"),
+            PathBuf::from("/var/lib/dlc.db")
+        );
+        assert_eq!(file("sqlite://my%20data.db"), PathBuf::from("my data.db"));
+    }
+
+    #[test]
+    fn sqlite_in_memory_is_refused() {
+        assert_eq!(refused("sqlite::memory:"), UrlError::InMemory);
+        assert_eq!(refused("sqlite://x?mode=memory"), UrlError::InMemory);
+        assert_eq!(refused("sqlite://"), UrlError::NoFile);
+    }
+}

@@ -1,0 +1,104 @@
+//! Selling limited coupons: create one, look at it, claim a piece.
+
+use std::sync::Arc;
+
+use dlc_domain::coupons::{ClaimRefused, ClaimantId, Coupon, CouponName, Stock};
+
+use crate::ports::{
+    StorageError,
+    clock::Clock,
+    coupons::{ClaimVerdict, CouponRepository, Creation},
+};
+
+/// A coupon could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateCouponError {
+    /// The name belongs to another coupon.
+    #[error("a coupon of that name exists already")]
+    NameTaken,
+    /// The storage failed; the outcome is unknown.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A coupon could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum FindCouponError {
+    /// There is no such coupon.
+    #[error("there is no such coupon")]
+    UnknownCoupon,
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A coupon was not claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// There is no such coupon.
+    #[error("there is no such coupon")]
+    UnknownCoupon,
+    /// The coupon exists, and the claim was refused.
+    #[error(transparent)]
+    Refused(#[from] ClaimRefused),
+    /// The storage failed; the outcome is unknown, and asking again tells the truth (I5).
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The coupon office.
+pub struct CouponService {
+    repository: Arc<dyn CouponRepository>,
+    clock: Arc<dyn Clock>,
+}
+
+impl CouponService {
+    /// Opens the office over a storage and a clock.
+    #[must_use]
+    pub fn new(repository: Arc<dyn CouponRepository>, clock: Arc<dyn Clock>) -> Self {
+        Self { repository, clock }
+    }
+
+    /// Puts a new coupon on sale.
+    ///
+    /// # Errors
+    /// [`CreateCouponError`]
+    pub async fn create(&self, name: CouponName, amount: Stock) -> Result<Coupon, CreateCouponError> {
+        let coupon = Coupon::new(name, amount, self.clock.now());
+        match self.repository.create(&coupon).await? {
+            Creation::Created => Ok(coupon),
+            Creation::NameTaken => Err(CreateCouponError::NameTaken),
+        }
+    }
+
+    /// Looks at one coupon.
+    ///
+    /// # Errors
+    /// [`FindCouponError`]
+    pub async fn find(&self, name: &CouponName) -> Result<Coupon, FindCouponError> {
+        self.repository.find(name).await?.ok_or(FindCouponError::UnknownCoupon)
+    }
+
+    /// Looks at one coupon and everyone who claimed it, in claim order.
+    ///
+    /// # Errors
+    /// [`FindCouponError`]
+    pub async fn find_with_claimants(&self, name: &CouponName) -> Result<(Coupon, Vec<ClaimantId>), FindCouponError> {
+        self.repository
+            .find_with_claimants(name)
+            .await?
+            .ok_or(FindCouponError::UnknownCoupon)
+    }
+
+    /// Claims one piece for one person.
+    ///
+    /// # Errors
+    /// [`ClaimError`]
+    pub async fn claim(&self, coupon: &CouponName, claimant: &ClaimantId) -> Result<(), ClaimError> {
+        match self.repository.claim(coupon, claimant, self.clock.now()).await? {
+            ClaimVerdict::Claimed => Ok(()),
+            ClaimVerdict::UnknownCoupon => Err(ClaimError::UnknownCoupon),
+            ClaimVerdict::Refused(why) => Err(why.into()),
+        }
+    }
+}

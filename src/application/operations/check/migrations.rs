@@ -1,0 +1,64 @@
+//! MIG: is the schema the one that this binary was built for?
+
+use super::{Check, FailureClass, Layer, Verdict};
+use crate::{operations::migrate::History, ports::inspection::Facts};
+
+const fn check(id: &'static str, title: &'static str, judge: fn(&Facts) -> Verdict) -> Check {
+    Check {
+        id,
+        title,
+        layer: Layer::Migrations,
+        class: FailureClass::Failed,
+        judge,
+    }
+}
+
+fn history(facts: &Facts, judge: impl FnOnce(&History) -> Verdict) -> Verdict {
+    let Some(history) = &facts.history else {
+        return Verdict::skipped("no database to look at");
+    };
+    match &history.value {
+        Ok(history) => judge(history),
+        Err(why) => Verdict::fail(why),
+    }
+    .took(history.took)
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    names.collect()
+}
+
+pub(super) const CHECKS: &[Check] = &[
+    check("MIG001", "pending migrations", |facts| {
+        history(facts, |history| match list(history.pending()).as_slice() {
+            [] => Verdict::ok("none"),
+            all if !history.is_recorded() => {
+                Verdict::warn(format!("never migrated: {} pending", all.len())).hint("dlc migrate up")
+            }
+            some => Verdict::warn(format!("{} pending: {}", some.len(), some.join(", "))).hint("dlc migrate up"),
+        })
+    }),
+    check("MIG002", "migrations unknown to this binary", |facts| {
+        history(facts, |history| match list(history.unknown()).as_slice() {
+            [] => Verdict::ok("none"),
+            names => Verdict::fail(names.join(", ")).hint("run the newer dlc that applied them"),
+        })
+    }),
+    check("MIG004", "order of migrations", |facts| {
+        history(facts, |history| match list(history.out_of_order()).as_slice() {
+            [] => Verdict::ok("in order"),
+            names => Verdict::fail(format!("pending behind newer ones: {}", names.join(", ")))
+                .hint("two branches were merged; see `dlc migrate status`"),
+        })
+    }),
+    check("MIG006", "migration lock", |facts| {
+        match facts.server.as_ref().map(|server| &server.value) {
+            None => Verdict::skipped("SQLite keeps none: see SQL006"),
+            Some(Err(_)) => Verdict::skipped("no session"),
+            Some(Ok(session)) => match &session.migration_lock_holder {
+                None => Verdict::ok("free"),
+                Some(holder) => Verdict::warn(format!("held by {holder}")).hint("a migration is running: wait for it"),
+            },
+        }
+    }),
+];

@@ -1,0 +1,5 @@
+//! The operator's use cases: what is decided about a database, without a line of SQL.
+
+pub mod check;
+pub mod migrate;
+pub mod readiness;

@@ -1,0 +1,171 @@
+//! What can be found out about a database: facts, never verdicts. The doctor (`operations/check`) judges them.
+//!
+//! A fact that could not be had is an error in words fit to be shown; a fact that was not asked for is `None`.
+
+use std::{net::IpAddr, time::Duration};
+
+use async_trait::async_trait;
+
+use super::connection::ConnectError;
+use crate::operations::migrate::History;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// One file on this machine.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+impl Engine {
+    /// Its name as a user writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// A fact, and how long it took to find out.
+#[derive(Clone, Debug)]
+pub struct Timed<T> {
+    /// The fact.
+    pub value: T,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What the configuration says, found out without touching the database.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigFacts {
+    /// The database as configured, redacted, and the name of the source that it came from; or why there is none.
+    pub database: Option<Result<ConfiguredDatabase, String>>,
+    /// Unknown keys and variables, each in a sentence that names the nearest known one.
+    pub unknown: Vec<String>,
+    /// Files that secrets are read from.
+    pub secret_files: Vec<SecretFile>,
+    /// Options that exclude each other, each in a sentence.
+    pub contradictions: Vec<String>,
+    /// The password is one that documentation uses as a sample.
+    pub sample_password: bool,
+    /// The connection is not encrypted although the server is on another host.
+    pub plaintext_to: Option<String>,
+}
+
+/// The database that the configuration names.
+#[derive(Clone, Debug)]
+pub struct ConfiguredDatabase {
+    /// Redacted URL.
+    pub target: String,
+    /// The source that won: a flag, a variable, a file.
+    pub source: String,
+    /// Its engine.
+    pub engine: Engine,
+}
+
+/// A file that holds a secret.
+#[derive(Clone, Debug)]
+pub struct SecretFile {
+    /// Its path.
+    pub path: String,
+    /// Why it could not be read.
+    pub error: Option<String>,
+    /// Whether others than its owner may read it.
+    pub open_to_others: bool,
+}
+
+/// What lies between this machine and a PostgreSQL server.
+#[derive(Clone, Debug)]
+pub struct NetworkFacts {
+    /// Host and port, or the socket's path.
+    pub address: String,
+    /// Name resolution; `None` for a Unix socket or an address.
+    pub resolution: Option<Timed<Result<Vec<IpAddr>, String>>>,
+    /// The TCP (or socket) connection; `None` when there was no address to connect to.
+    pub connection: Option<Timed<Result<(), ConnectError>>>,
+    /// Whether the host is this machine, or a Unix socket.
+    pub is_local: bool,
+}
+
+/// A PostgreSQL session and what it tells.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// `server_version_num`, for example 150018.
+    pub version_num: i32,
+    /// `version()`, whole.
+    pub version: String,
+    /// TLS version of this session, when encrypted.
+    pub tls: Option<String>,
+    /// `pg_is_in_recovery()`.
+    pub in_recovery: bool,
+    /// `default_transaction_read_only`.
+    pub read_only: bool,
+    /// Whether statements of one session reach one server process, as far as a probe can tell.
+    pub session_affinity: Option<bool>,
+    /// Who holds the migration lock.
+    pub migration_lock_holder: Option<String>,
+}
+
+/// A SQLite file and what it tells.
+#[derive(Clone, Debug)]
+pub struct SqliteFacts {
+    /// The file.
+    pub path: String,
+    /// Its size in bytes; `None` when it does not exist.
+    pub size: Option<u64>,
+    /// Size of the write-ahead log beside it, in bytes.
+    pub wal_size: Option<u64>,
+    /// Whether the file can be written by this user.
+    pub file_writable: bool,
+    /// Whether its directory exists.
+    pub directory_exists: bool,
+    /// Whether its directory can be written by this user (companion files are made there).
+    pub directory_writable: bool,
+    /// File system type when it is a network or shared one.
+    pub network_file_system: Option<String>,
+    /// Process that holds the writer lock right now; the outer `None` when it was not looked at.
+    pub writer: Option<Option<u32>>,
+    /// What the file tells once opened; `None` when it does not exist.
+    pub content: Option<Timed<Result<SqliteContent, ConnectError>>>,
+}
+
+/// The inside of a SQLite file.
+#[derive(Clone, Debug)]
+pub struct SqliteContent {
+    /// Version of the SQLite library in this binary.
+    pub library_version: String,
+    /// `PRAGMA application_id`.
+    pub application_id: i32,
+    /// `PRAGMA journal_mode`.
+    pub journal_mode: String,
+    /// `PRAGMA quick_check`: empty when sound.
+    pub quick_check: Vec<String>,
+    /// `PRAGMA foreign_key_check`: one line per orphaned row, at most ten.
+    pub foreign_key_violations: Vec<String>,
+}
+
+/// Everything found out in one round.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// From the configuration.
+    pub config: ConfigFacts,
+    /// From the network (PostgreSQL).
+    pub network: Option<NetworkFacts>,
+    /// From the server (PostgreSQL).
+    pub server: Option<Timed<Result<ServerFacts, ConnectError>>>,
+    /// From the file (SQLite).
+    pub sqlite: Option<SqliteFacts>,
+    /// From the history table.
+    pub history: Option<Timed<Result<History, String>>>,
+}
+
+/// Looks at one database without changing it.
+#[async_trait]
+pub trait DatabaseInspector: Send + Sync {
+    /// Finds out everything that can be found out, and adds it to `config`. MUST NOT write, take a lock that others wait
+    /// for, or leave a file behind; MUST end within `limit`.
+    async fn inspect(&self, config: ConfigFacts, limit: Duration) -> Facts;
+}

@@ -1,0 +1,121 @@
+//! What the running service can tell about its own database connections.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::inspection::{Engine, Facts};
+use crate::operations::migrate::History;
+
+/// Upper bounds of the histogram's buckets, in milliseconds; one more bucket holds what is above the last.
+pub const BUCKETS_MS: [f64; 11] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 100.0, 500.0, 1_000.0, 5_000.0];
+
+/// The pool at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Most connections.
+    pub max: u32,
+    /// Open connections.
+    pub open: u32,
+    /// Open and unused.
+    pub idle: u32,
+    /// Open and used.
+    pub in_use: u32,
+    /// Operations that wait for a connection.
+    pub waiting: u32,
+}
+
+/// Database operations since the process began.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationStatistics {
+    /// Operations finished, good or bad.
+    pub count: u64,
+    /// Their durations added up, pool wait included.
+    pub total: Duration,
+    /// Operations per bucket of [`BUCKETS_MS`], not cumulated, and those above the last.
+    pub buckets: Vec<u64>,
+    /// Failed operations by class: unavailable, timeout, conflict, other.
+    pub errors: [(&'static str, u64); 4],
+}
+
+impl OperationStatistics {
+    /// The duration, in milliseconds, below which the share `quantile` (0–1) of all operations stayed; linear within its
+    /// bucket, and the last bound for whatever is above it. `None` before the first operation.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // counts stay far below 2^52
+    pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let rank = quantile * self.count as f64;
+        let mut below = 0.0;
+        for (index, count) in self.buckets.iter().enumerate() {
+            let count = *count as f64;
+            if below + count >= rank && count > 0.0 {
+                let lower = if index == 0 { 0.0 } else { BUCKETS_MS[index - 1] };
+                let upper = BUCKETS_MS.get(index).copied().unwrap_or(lower);
+                return Some(lower + (upper - lower) * (rank - below) / count);
+            }
+            below += count;
+        }
+        BUCKETS_MS.last().copied()
+    }
+
+    /// Mean duration in milliseconds. `None` before the first operation.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn mean_ms(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.total.as_secs_f64() * 1_000.0 / self.count as f64)
+    }
+}
+
+/// What the server says of itself.
+#[derive(Clone, Debug)]
+pub struct DatabaseOverview {
+    /// Its version, as it writes it.
+    pub server_version: String,
+    /// The schema's history.
+    pub history: History,
+}
+
+/// Watches the database of a running service.
+#[async_trait]
+pub trait DatabaseMonitor: Send + Sync {
+    /// Its engine.
+    fn engine(&self) -> Engine;
+
+    /// The pool now.
+    fn pool(&self) -> PoolStatus;
+
+    /// Operations so far.
+    fn statistics(&self) -> OperationStatistics;
+
+    /// Version and history. MUST NOT queue behind the pool; `None` when the database does not answer.
+    async fn overview(&self) -> Option<DatabaseOverview>;
+
+    /// Facts for the doctor. MUST NOT queue behind the pool.
+    async fn facts(&self) -> Facts;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_come_from_the_buckets() {
+        let mut buckets = vec![0; BUCKETS_MS.len() + 1];
+        let statistics = |count, buckets: &Vec<u64>| OperationStatistics {
+            count,
+            total: Duration::from_secs(1),
+            buckets: buckets.clone(),
+            errors: [("unavailable", 0), ("timeout", 0), ("conflict", 0), ("other", 0)],
+        };
+        assert_eq!(statistics(0, &buckets).quantile_ms(0.5), None);
+        buckets[2] = 99;
+        buckets[11] = 1;
+        let median = statistics(100, &buckets).quantile_ms(0.5).unwrap();
+        assert!((0.5..=1.0).contains(&median), "{median}");
+        assert_eq!(statistics(100, &buckets).quantile_ms(1.0), Some(5_000.0));
+        assert_eq!(statistics(100, &buckets).mean_ms(), Some(10.0));
+    }
+}

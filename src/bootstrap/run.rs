@@ -1,0 +1,296 @@
+//! From the command line to the exit code: opens only what the command needs.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
+
+use clap::{Parser, error::ErrorKind};
+use dlc_application::ports::inspection::DatabaseInspector;
+use dlc_database::SqlInspector;
+
+use super::{serve, services};
+use crate::{
+    adapters::inbound::{
+        cli::{
+            args::{
+                CheckArgs, Cli, Color, Command, ConfigCommand, DbCommand, DocumentFormat, Global, MigrateCommand,
+                ServeArgs,
+            },
+            check, config as config_command,
+            exit::{Exit, Failure},
+            health, migrate,
+            printer::Printer,
+        },
+        http::document,
+    },
+    config::{self, Config, Flag, Sources, log::LogFormat, log::LogLevel},
+    telemetry,
+};
+
+/// Does what the arguments say.
+pub fn run(
+    arguments: impl Iterator<Item = OsString>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let started = Instant::now();
+    // A variable that is not UTF-8 cannot be one of ours.
+    let environment: BTreeMap<String, String> = environment
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(usage(&error, &environment) as u8),
+    };
+    let color = |terminal: bool| match cli.global.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => terminal && wants_color(&environment),
+    };
+    let color_err = color(io::stderr().is_terminal());
+    let printer = Printer::new(cli.global.quiet, color(io::stdout().is_terminal()), color_err);
+    let session = Session {
+        environment,
+        global: cli.global,
+        printer,
+        color_err,
+        started,
+    };
+    let exit = session.command(cli.command).unwrap_or_else(|failure| {
+        session.fail(&failure);
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn wants_color(environment: &BTreeMap<String, String>) -> bool {
+    let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+    !set("NO_COLOR") && environment.get("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Help goes to stdout with 0; a wrong command line is one line and where to look, with 64.
+fn usage(error: &clap::Error, environment: &BTreeMap<String, String>) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            Exit::Done
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            Exit::Usage
+        }
+        _ => {
+            let text = error.render().to_string();
+            let first: Vec<&str> = text
+                .lines()
+                .take_while(|line| !line.trim().is_empty())
+                .map(str::trim)
+                .collect();
+            let message = first.join(" ");
+            let message = message.strip_prefix("error: ").unwrap_or(&message);
+            let tip = text
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("tip: "))
+                .map(|tip| format!("{tip}; "));
+            let color = io::stderr().is_terminal() && wants_color(environment);
+            let failure = Failure::new(Exit::Usage, "usage", message).hint(format!(
+                "{}dlc --help, or --help after the command",
+                tip.unwrap_or_default()
+            ));
+            Printer::new(false, false, color).error(&failure);
+            Exit::Usage
+        }
+    }
+}
+
+/// One invocation.
+struct Session {
+    environment: BTreeMap<String, String>,
+    global: Global,
+    printer: Printer,
+    color_err: bool,
+    started: Instant,
+}
+
+impl Session {
+    fn command(&self, command: Command) -> Result<Exit, Failure> {
+        match command {
+            Command::Serve(args) => {
+                let config = self.config(serve_flags(args), None)?;
+                self.log(&config);
+                block_on(async {
+                    let served = serve::serve(&config, self.started).await;
+                    if let Err(failure) = &served {
+                        tracing::error!(
+                            code = failure.code,
+                            exit_code = failure.exit as u8,
+                            "not serving: {}",
+                            failure.message
+                        );
+                    }
+                    served
+                })
+            }
+            Command::Migrate(command) => self.migrate(command),
+            Command::Db(DbCommand::Check(args)) => self.check(args),
+            Command::Config(command) => self.config_command(command),
+            Command::Health(args) => {
+                let flags = flag("--port", "server.port", args.port.clone()).into_iter().collect();
+                let config = self.config(flags, Some("server"))?;
+                block_on(health::run(
+                    config.server.host,
+                    config.server.port,
+                    args.timeout,
+                    self.printer,
+                ))
+            }
+            Command::Openapi(args) => {
+                self.printer.text(&match args.format {
+                    DocumentFormat::Json => document::json(),
+                    DocumentFormat::Yaml => document::yaml(),
+                });
+                Ok(Exit::Done)
+            }
+        }
+    }
+
+    fn migrate(&self, command: MigrateCommand) -> Result<Exit, Failure> {
+        let (name, lock_timeout) = match &command {
+            MigrateCommand::Up(args) => ("migrate up", args.run.lock_timeout.clone()),
+            MigrateCommand::Down(args) => ("migrate down", args.run.lock_timeout.clone()),
+            MigrateCommand::Status(_) => ("migrate status", None),
+        };
+        let flags = flag("--lock-timeout", "migrate.lock_timeout", lock_timeout)
+            .into_iter()
+            .collect();
+        let config = self.config(flags, None)?;
+        self.log(&config);
+        let selected = services::selected(&config)?;
+        let migrator = services::migrator(&config, selected, name);
+        block_on(interruptible(async {
+            match command {
+                MigrateCommand::Up(args) => migrate::up(migrator.as_ref(), args, self.printer).await,
+                MigrateCommand::Down(args) => migrate::down(migrator.as_ref(), args, self.printer).await,
+                MigrateCommand::Status(args) => migrate::status(migrator.as_ref(), args, self.printer).await,
+            }
+        }))
+    }
+
+    fn check(&self, args: CheckArgs) -> Result<Exit, Failure> {
+        let config = self.config(
+            flag("--url", "database.url", args.url.clone()).into_iter().collect(),
+            None,
+        )?;
+        self.log(&config);
+        let inspector = config
+            .selected
+            .as_ref()
+            .ok()
+            .map(|selected| SqlInspector::new(&services::database_options(&config, selected, "db check")));
+        let inspector = inspector
+            .as_deref()
+            .map(|inspector| inspector as &dyn DatabaseInspector);
+        block_on(interruptible(check::run(
+            inspector,
+            services::config_facts(&config),
+            args,
+            self.printer,
+        )))
+    }
+
+    fn config_command(&self, command: ConfigCommand) -> Result<Exit, Failure> {
+        match command {
+            ConfigCommand::Show(args) => Ok(config_command::show(
+                &self.config(Vec::new(), None)?,
+                &args,
+                self.printer,
+            )),
+            ConfigCommand::Check(args) => config_command::check(&self.config(Vec::new(), None)?, &args, self.printer),
+            ConfigCommand::Template(args) => Ok(config_command::template(
+                self.global.profile.unwrap_or_default(),
+                &args,
+                self.printer,
+            )),
+            ConfigCommand::GenPassword => config_command::gen_password(self.printer),
+        }
+    }
+
+    fn config(&self, flags: Vec<Flag>, only: Option<&'static str>) -> Result<Config, Failure> {
+        let named = self
+            .environment
+            .get("DLC_CONFIG")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from);
+        Ok(config::load(&Sources {
+            environment: self.environment.clone(),
+            flags,
+            file: self.global.config.clone().or(named),
+            profile: self.global.profile,
+            directory: PathBuf::from("config"),
+            only,
+        })?)
+    }
+
+    fn log(&self, config: &Config) {
+        let level = match (self.global.quiet, self.global.verbose) {
+            (true, _) => "off",
+            (false, 0) => match config.log.level {
+                LogLevel::Error => "error",
+                LogLevel::Warn => "warn",
+                LogLevel::Info => "info",
+                LogLevel::Debug => "debug",
+                LogLevel::Trace => "trace",
+            },
+            (false, 1) => "debug",
+            (false, _) => "trace",
+        };
+        telemetry::start(telemetry::Logging {
+            level,
+            json: config.log.format == LogFormat::Json,
+            color: self.color_err,
+        });
+    }
+
+    fn fail(&self, failure: &Failure) {
+        self.printer.error(failure);
+    }
+}
+
+fn flag(name: &'static str, key: &'static str, value: Option<String>) -> Option<Flag> {
+    value.map(|value| Flag { name, key, value })
+}
+
+fn serve_flags(args: ServeArgs) -> Vec<Flag> {
+    [
+        flag("--host", "server.host", args.host),
+        flag("--port", "server.port", args.port),
+        flag("--wait", "database.wait", args.wait),
+        flag("--migrate", "migrate.mode", args.migrate),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Runs a future to its end. What still runs in the background then is dropped: nothing there is worth waiting for.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, "runtime_failed", format!("no threads to be had: {error}")))?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    result
+}
+
+/// Ctrl-C ends a command at once; an open transaction is rolled back by the database.
+async fn interruptible(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::select! {
+        result = command => result,
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+    }
+}

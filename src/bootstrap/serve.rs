@@ -1,0 +1,269 @@
+//! The life of the service: handlers, listener, gate, serving, leaving (§3.4, §3.5, C17).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dlc_application::{
+    operations::{
+        migrate::Target,
+        readiness::{Phase, Readiness},
+    },
+    ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, SchemaMigrator},
+};
+use dlc_database::{Database, DatabaseOptions, Pinger, SqlMonitor};
+use poem::Server;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{services, signals::Signals};
+use crate::{
+    adapters::inbound::{
+        cli::exit::{Exit, Failure},
+        http::{Api, acceptor::BoundedAcceptor},
+    },
+    config::{Config, SelectedDatabase, migrate::MigrateMode},
+};
+
+/// How often the database is asked whether it is there, and how long it may take to say so (§3.5).
+const PING_EVERY: Duration = Duration::from_secs(1);
+const PING_LIMIT: Duration = Duration::from_secs(1);
+/// Longest wait for the database's connections to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Serves until a signal comes.
+pub(super) async fn serve(config: &Config, started: Instant) -> Result<Exit, Failure> {
+    let signals = Signals::install().map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            "signals_failed",
+            format!("signals cannot be handled: {error}"),
+        )
+    })?;
+    if let Some(missing) = config.missing_to_serve().into_iter().next() {
+        return Err(
+            Failure::new(Exit::Configuration, "configuration_incomplete", missing).hint(format!(
+                "the profile {} is strict; for a try-out: --profile development",
+                config.profile
+            )),
+        );
+    }
+    let selected = services::selected(config)?;
+    warn_about(config, selected);
+
+    let readiness = Arc::new(Readiness::new(started));
+    let api = Api::new(Arc::clone(&readiness));
+    let (listener, address) = listen(config).await?;
+    let stop = CancellationToken::new();
+    let acceptor = BoundedAcceptor::new(
+        listener,
+        usize::try_from(config.server.max_connections).unwrap_or(usize::MAX),
+    )
+    .map_err(|error| Failure::new(Exit::Failed, "listen_failed", error.to_string()))?;
+    let endpoint = api.endpoint(services::disclosure(config), services::limits(config));
+    let door = acceptor.door();
+    let leaving = {
+        let stop = stop.clone();
+        async move {
+            stop.cancelled().await;
+            door.emptied().await;
+        }
+    };
+    let server = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
+        endpoint,
+        leaving,
+        Some(config.shutdown.timeout),
+    );
+    let server = tokio::spawn(server);
+
+    let options = services::database_options(config, selected, "serve");
+    let database = tokio::select! {
+        opened = start(config, selected, &options, &readiness, &api) => opened?,
+        () = signals.leave.cancelled() => {
+            readiness.enter(Phase::Stopping);
+            return Ok(Exit::Done);
+        }
+    };
+    let monitor = tokio::spawn(monitor(options, Arc::clone(&readiness)));
+    announce(&address, selected, started);
+
+    signals.leave.cancelled().await;
+    readiness.enter(Phase::Stopping);
+    let leave = leave(config, stop, server, &database);
+    let exit = tokio::select! {
+        clean = leave => if clean { Exit::Done } else { Exit::Failed },
+        () = signals.force.cancelled() => Exit::Failed,
+    };
+    monitor.abort();
+    if exit == Exit::Done {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!(
+            code = "stop_forced",
+            "stopped by force: requests in flight were cut off"
+        );
+    }
+    Ok(exit)
+}
+
+fn warn_about(config: &Config, selected: &SelectedDatabase) {
+    for warning in config.warnings.unknown.iter().chain(&config.warnings.disagreements) {
+        tracing::warn!("{warning}");
+    }
+    if selected.sample_password {
+        tracing::warn!("the database's password is a sample from documentation; make one: dlc config gen-password");
+    }
+    if let Some(driver) = selected.url.stripped_driver() {
+        tracing::info!("the driver suffix +{driver} of the database URL was dropped");
+    }
+}
+
+async fn listen(config: &Config) -> Result<(TcpListener, String), Failure> {
+    let (host, port) = (config.server.host, config.server.port);
+    let failed = |error: std::io::Error| {
+        let text = error.to_string();
+        let why = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+        let message = format!("cannot listen on {host}:{port}: {why}");
+        Failure::new(Exit::Failed, "listen_failed", message).hint(if error.kind() == std::io::ErrorKind::AddrInUse {
+            "another program has that port: stop it, or take another one with --port"
+        } else {
+            "choose another address with --host, or another port with --port"
+        })
+    };
+    let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?.to_string();
+    tracing::info!(address, "listening");
+    Ok((listener, address))
+}
+
+/// Everything before the gate opens.
+async fn start(
+    config: &Config,
+    selected: &SelectedDatabase,
+    options: &DatabaseOptions,
+    readiness: &Arc<Readiness>,
+    api: &Api,
+) -> Result<Database, Failure> {
+    let database = dlc_database::connect_and_wait(options, config.database.wait, |error, left| {
+        readiness.database_failed(error.failure);
+        tracing::warn!(
+            code = error.failure.code(),
+            "waiting for the database, {}s left: {}",
+            left.as_secs(),
+            error.cause
+        );
+    })
+    .await?;
+    api.watch(SqlMonitor::new(
+        database.clone(),
+        options,
+        services::config_facts(config),
+    ));
+    readiness.enter(Phase::Checking);
+    migrate(config, selected, readiness).await?;
+    api.open(&services::services(config, &database));
+    readiness.database_answered(Duration::ZERO);
+    readiness.enter(Phase::Serving);
+    Ok(database)
+}
+
+async fn migrate(config: &Config, selected: &SelectedDatabase, readiness: &Arc<Readiness>) -> Result<(), Failure> {
+    let migrator = services::migrator(config, selected, "serve");
+    if config.migrate.mode == MigrateMode::Off {
+        return Ok(());
+    }
+    let history = migrator.history().await?;
+    history.validate().map_err(MigrateError::from)?;
+    let pending = history.pending().count();
+    if pending == 0 {
+        return Ok(());
+    }
+    if config.migrate.mode == MigrateMode::Check {
+        let message = format!("{pending} migrations are pending, and migrate.mode is check");
+        return Err(Failure::new(Exit::Failed, "migrations_pending", message).hint("dlc migrate up"));
+    }
+    migrator
+        .up(
+            &Target::All,
+            &StartProgress {
+                readiness: Arc::clone(readiness),
+            },
+        )
+        .await?;
+    Ok(())
+}
+
+/// Tells of migrations in the log and on `/startupz`.
+struct StartProgress {
+    readiness: Arc<Readiness>,
+}
+
+impl MigrationObserver for StartProgress {
+    fn observe(&self, event: &MigrationEvent) {
+        match event {
+            MigrationEvent::Waiting { holder, waited } => {
+                self.readiness.wait_for(holder.clone());
+                tracing::info!(
+                    "waiting for the migration lock for {}s: held by {holder}",
+                    waited.as_secs()
+                );
+            }
+            MigrationEvent::Started { name, step, of } => {
+                self.readiness.enter(Phase::Migrating {
+                    step: *step,
+                    of: *of,
+                    current: name.clone(),
+                });
+            }
+            MigrationEvent::Finished(step) => tracing::info!(ms = step.took.as_millis(), "applied {}", step.name),
+        }
+    }
+}
+
+fn announce(address: &str, selected: &SelectedDatabase, started: Instant) {
+    // All addresses is no place to go to.
+    let address = address.replace("0.0.0.0", "localhost").replace("[::]", "localhost");
+    tracing::info!("API       http://{address}/api/v1");
+    tracing::info!("explorer  http://{address}/docs");
+    tracing::info!("database  {} ({})", selected.url.redacted(), selected.source);
+    tracing::info!("ready in {} ms; Ctrl-C stops", started.elapsed().as_millis());
+}
+
+/// Keeps readiness true.
+async fn monitor(options: DatabaseOptions, readiness: Arc<Readiness>) {
+    let mut pinger = Pinger::new(&options);
+    let mut ticks = tokio::time::interval(PING_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match pinger.ping(PING_LIMIT).await {
+            Ok(latency) => {
+                if readiness.database_answered(latency) {
+                    tracing::info!("the database is back");
+                }
+            }
+            Err(failure) => {
+                if readiness.database_failed(failure) {
+                    tracing::error!(code = failure.code(), "the database is lost: {}", failure.phrase());
+                }
+            }
+        }
+    }
+}
+
+/// Leaves in the order of C17. Returns whether nothing was cut off.
+async fn leave(
+    config: &Config,
+    stop: CancellationToken,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    database: &Database,
+) -> bool {
+    tokio::time::sleep(config.shutdown.delay).await;
+    let draining = Instant::now();
+    stop.cancel();
+    let served = matches!(server.await, Ok(Ok(())));
+    let drained = draining.elapsed() < config.shutdown.timeout;
+    let closed = database.close(CLOSE_LIMIT).await;
+    served && drained && closed
+}

@@ -1,0 +1,133 @@
+//! Makes adapters out of settings.
+
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+
+use dlc_application::{
+    coupons::CouponService,
+    ports::inspection::{ConfigFacts, ConfiguredDatabase, SecretFile},
+};
+use dlc_database::{Database, DatabaseOptions, DatabaseUrl, Pooler, SeaOrmCouponRepository, SqlMigrator};
+
+use crate::{
+    adapters::{
+        inbound::{
+            cli::exit::{Exit, Failure},
+            http::{Disclosure, Limits, Services},
+        },
+        outbound::clock::SystemClock,
+    },
+    config::{Config, SelectedDatabase, auth::CouponAccess, database::PoolerKind, server::Details},
+};
+
+/// The database to use, when there is one and nothing contradicts it.
+pub(super) fn selected(config: &Config) -> Result<&SelectedDatabase, Failure> {
+    let invalid = |message: String| {
+        Failure::new(Exit::Configuration, "configuration_invalid", message)
+            .hint("`dlc config show` tells where every value came from")
+    };
+    if let Some(contradiction) = config.contradictions().into_iter().next() {
+        return Err(invalid(contradiction));
+    }
+    config.selected.as_ref().map_err(|why| invalid(why.clone()))
+}
+
+/// Options for connections of one command.
+pub(super) fn database_options(config: &Config, selected: &SelectedDatabase, command: &str) -> DatabaseOptions {
+    let settings = &config.database;
+    let limit = |duration: Duration| (!duration.is_zero()).then_some(duration);
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    DatabaseOptions {
+        url: selected.url.clone(),
+        application_name: format!(
+            "dlc {command} {} {host}/{}",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id()
+        ),
+        max_connections: settings.max_open_conns,
+        min_connections: settings.max_idle_conns,
+        acquire_timeout: settings.acquire_timeout,
+        connect_timeout: settings.connect_timeout,
+        idle_timeout: settings.idle_timeout,
+        max_lifetime: settings.conn_max_lifetime,
+        statement_timeout: limit(settings.statement_timeout),
+        lock_timeout: limit(settings.lock_timeout),
+        idle_in_transaction_timeout: limit(settings.idle_in_transaction_timeout),
+        pooler: match settings.pooler {
+            PoolerKind::None => Pooler::None,
+            PoolerKind::PgBouncer => Pooler::PgBouncer,
+        },
+        create_directory: selected.is_embedded_default,
+    }
+}
+
+/// The runner of migrations, on the direct address when there is one.
+pub(super) fn migrator(config: &Config, selected: &SelectedDatabase, command: &str) -> Arc<SqlMigrator> {
+    let mut options = database_options(config, selected, command);
+    if let Some(url) = &selected.migration_url {
+        options.url = url.clone();
+        options.pooler = Pooler::None;
+    }
+    SqlMigrator::new(&options, config.migrate.lock_timeout)
+}
+
+/// The business behind the API.
+pub(super) fn services(config: &Config, database: &Database) -> Services {
+    let repository = SeaOrmCouponRepository::new(database.clone());
+    Services {
+        coupons: Arc::new(CouponService::new(repository, Arc::new(SystemClock))),
+        coupons_need_sign_in: config.auth.coupons == CouponAccess::Required,
+    }
+}
+
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        request_timeout: config.server.request_timeout,
+        max_body_bytes: usize::try_from(config.server.max_body_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+pub(super) fn disclosure(config: &Config) -> Disclosure {
+    match config.server.details {
+        Details::Public => Disclosure::Public,
+        Details::Loopback => Disclosure::Loopback,
+        Details::Admin => Disclosure::Admin,
+    }
+}
+
+/// What the doctor is told of the configuration.
+pub(super) fn config_facts(config: &Config) -> ConfigFacts {
+    let selected = config.selected.as_ref();
+    ConfigFacts {
+        database: Some(selected.map_err(Clone::clone).map(|selected| ConfiguredDatabase {
+            target: selected.url.redacted().to_owned(),
+            source: selected.source.clone(),
+            engine: selected.url.engine(),
+        })),
+        unknown: config.warnings.unknown.clone(),
+        secret_files: config.secret_files.iter().map(|path| secret_file(path)).collect(),
+        contradictions: config.contradictions(),
+        sample_password: selected.is_ok_and(|selected| selected.sample_password),
+        plaintext_to: selected.ok().and_then(|selected| plaintext_to(&selected.url)),
+    }
+}
+
+/// The host that is spoken to in the clear, unless it is this machine.
+fn plaintext_to(url: &DatabaseUrl) -> Option<String> {
+    let (host, _) = url.host_and_encryption()?;
+    let local = host == "localhost"
+        || host.starts_with('/')
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    (url.encryption_disabled() && !local).then_some(host)
+}
+
+fn secret_file(path: &str) -> SecretFile {
+    let metadata = fs::metadata(path);
+    SecretFile {
+        path: path.to_owned(),
+        open_to_others: metadata
+            .as_ref()
+            .is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0),
+        error: metadata.err().map(|error| error.to_string()),
+    }
+}

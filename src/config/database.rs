@@ -1,0 +1,224 @@
+//! `database.*`, and which database is meant when several sources name one (C4).
+
+use std::{path::PathBuf, time::Duration};
+
+use dlc_application::ports::inspection::Engine;
+use dlc_database::DatabaseUrl;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Profile,
+    layers::Layers,
+    setting::{section, words},
+};
+
+/// The embedded database of a development machine.
+pub const EMBEDDED: &str = "sqlite://data/dlc.db";
+
+words! {
+    /// Which engine is meant.
+    DatabaseType: "auto, sqlite or postgres" {
+        /// What the URL's scheme says.
+        Auto = "auto",
+        /// SQLite.
+        Sqlite = "sqlite",
+        /// PostgreSQL.
+        Postgres = "postgres",
+    }
+}
+
+impl DatabaseType {
+    /// The engine, unless it is to be read from the URL.
+    #[must_use]
+    pub fn engine(self) -> Option<Engine> {
+        match self {
+            Self::Auto => None,
+            Self::Sqlite => Some(Engine::Sqlite),
+            Self::Postgres => Some(Engine::Postgres),
+        }
+    }
+}
+
+words! {
+    /// What stands between dlc and PostgreSQL.
+    PoolerKind: "none or pgbouncer" {
+        /// Nothing.
+        None = "none",
+        /// PgBouncer 1.21 or newer in transaction mode.
+        PgBouncer = "pgbouncer",
+    }
+}
+
+section! {
+    /// The database and its pool.
+    DatabaseConfig = "database" {
+        /// The whole address: postgres://user:password@host:5432/name?sslmode=require or sqlite://path/to/file.db
+        url: Option<SecretString> = "url" ["DATABASE_URL"], |_| None;
+        /// A direct address for migrations when the other one goes through a pooler.
+        migration_url: Option<SecretString> = "migration_url", |_| None;
+        /// Which engine is meant: auto (what the URL says), sqlite or postgres.
+        r#type: DatabaseType = "type", |_| DatabaseType::Auto;
+        /// PostgreSQL in parts, instead of a URL: host name or address.
+        host: Option<String> = "host" ["DB_HOST"], |_| None;
+        /// Port.
+        port: u16 = "port" ["DB_PORT"], |_| 5432;
+        /// Role.
+        user: Option<String> = "user" ["DB_USER"], |_| None;
+        /// Password, as it is: no percent-encoding here.
+        password: Option<SecretString> = "password" ["DB_PASSWORD"], |_| None;
+        /// Database name.
+        name: String = "name" ["DB_NAME"], |_| "dlc".to_owned();
+        /// Encryption: disable, prefer, require, verify-ca or verify-full. Unset: what the URL says, else prefer.
+        ssl_mode: Option<String> = "ssl_mode" ["DB_SSL_MODE"], |_| None;
+        /// Certificate of the authority to trust.
+        ssl_root_cert: Option<PathBuf> = "ssl_root_cert", |_| None;
+        /// Most connections of one instance.
+        max_open_conns: u32 = "max_open_conns", |_| 10;
+        /// Connections kept open when idle; the rest close after idle_timeout.
+        max_idle_conns: u32 = "max_idle_conns", |_| 2;
+        /// A connection is replaced after this.
+        conn_max_lifetime: Duration = "conn_max_lifetime", |_| Duration::from_secs(30 * 60);
+        /// An idle connection beyond max_idle_conns is closed after this.
+        idle_timeout: Duration = "idle_timeout", |_| Duration::from_secs(5 * 60);
+        /// Longest wait for a connection of the pool.
+        acquire_timeout: Duration = "acquire_timeout", |_| Duration::from_secs(3);
+        /// Longest wait for a new connection.
+        connect_timeout: Duration = "connect_timeout", |_| Duration::from_secs(5);
+        /// The server ends a statement of the service after this; 0s: never.
+        statement_timeout: Duration = "statement_timeout", |_| Duration::from_secs(5);
+        /// The server gives up waiting for a lock after this; 0s: never.
+        lock_timeout: Duration = "lock_timeout", |_| Duration::from_secs(2);
+        /// The server ends a session that leaves a transaction idle for this long; 0s: never.
+        idle_in_transaction_timeout: Duration = "idle_in_transaction_timeout", |_| Duration::from_secs(10);
+        /// How long `dlc serve` keeps trying while the database cannot be reached.
+        wait: Duration = "wait", |_| Duration::from_secs(30);
+        /// What stands between dlc and PostgreSQL: none, or pgbouncer (1.21 or newer, transaction mode).
+        pooler: PoolerKind = "pooler", |_| PoolerKind::None;
+    }
+}
+
+/// The database that was chosen.
+#[derive(Clone, Debug)]
+pub struct SelectedDatabase {
+    /// Its address.
+    pub url: DatabaseUrl,
+    /// The source that won.
+    pub source: String,
+    /// Where migrations go, when it is somewhere else.
+    pub migration_url: Option<DatabaseUrl>,
+    /// Nobody named one: it is the embedded default, whose directory may be made.
+    pub is_embedded_default: bool,
+    /// The password is one that documentation uses as a sample.
+    pub sample_password: bool,
+}
+
+/// Passwords of the seeds' Compose files, of this project's and of many tutorials.
+const SAMPLE_PASSWORDS: &[&str] = &[
+    "postgres", "password", "changeme", "secret", "example", "admin", "dlc", "test",
+];
+
+/// Chooses: the strongest source that names a database, be it a URL or a host, wins. Returns what disagreed with it too.
+pub(super) fn select(
+    config: &DatabaseConfig,
+    layers: &Layers,
+    profile: Profile,
+) -> (Result<SelectedDatabase, String>, Vec<String>) {
+    let mut disagreements = Vec::new();
+    let url = layers.rank("database.url").zip(layers.find("database.url"));
+    let host = layers.rank("database.host").zip(layers.find("database.host"));
+    let (text, source) = match (url, host) {
+        (Some((url_rank, url)), Some((host_rank, host))) => {
+            let (winner, loser, text) = if host_rank > url_rank {
+                (&host.source, &url.source, parts_url(config))
+            } else {
+                (&url.source, &host.source, url.text.expose_secret().to_owned())
+            };
+            disagreements.push(format!("{loser} and {winner} both name a database; {winner} is used"));
+            (text, winner.clone())
+        }
+        (Some((_, url)), None) => (url.text.expose_secret().to_owned(), url.source),
+        (None, Some((_, host))) => (parts_url(config), host.source),
+        (None, None) if profile.is_strict() => {
+            let why = format!(
+                "no database is configured, and the profile {profile} assumes none; set DATABASE_URL, or DB_HOST, DB_USER, DB_PASSWORD and DB_NAME"
+            );
+            return (Err(why), disagreements);
+        }
+        (None, None) => return (embedded(config), disagreements),
+    };
+    (named(config, &text, source), disagreements)
+}
+
+fn embedded(config: &DatabaseConfig) -> Result<SelectedDatabase, String> {
+    let selected = named(config, EMBEDDED, "the embedded default".to_owned())?;
+    Ok(SelectedDatabase {
+        is_embedded_default: true,
+        ..selected
+    })
+}
+
+fn named(config: &DatabaseConfig, text: &str, source: String) -> Result<SelectedDatabase, String> {
+    let parse = |text: &str, what: &str, source: &str| {
+        let text = with_encryption(config, text);
+        text.parse::<DatabaseUrl>()
+            .map_err(|why| format!("{what} from {source} cannot be used: {why}"))
+    };
+    let url = parse(text, "the database URL", &source)?;
+    let migration_url = config
+        .migration_url
+        .as_ref()
+        .map(|text| parse(text.expose_secret(), "the migration URL", "database.migration_url"))
+        .transpose()?;
+    let sample_password = url
+        .password()
+        .is_some_and(|password| SAMPLE_PASSWORDS.contains(&password.expose_secret()));
+    Ok(SelectedDatabase {
+        url,
+        source,
+        migration_url,
+        is_embedded_default: false,
+        sample_password,
+    })
+}
+
+/// Puts the parts together; each is percent-encoded, so that a generated password with `/ + @ : #` works.
+fn parts_url(config: &DatabaseConfig) -> String {
+    let encode =
+        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let host = config.host.as_deref().unwrap_or("localhost");
+    // A colon is an IPv6 address, a slash the directory of a Unix socket.
+    let host = match host {
+        host if host.starts_with('/') => encode(host),
+        host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
+        host => host.to_owned(),
+    };
+    let mut text = "postgres://".to_owned();
+    if let Some(user) = &config.user {
+        text.push_str(&encode(user));
+        if let Some(password) = &config.password {
+            text.push(':');
+            text.push_str(&encode(password.expose_secret()));
+        }
+        text.push('@');
+    }
+    text.push_str(&format!("{host}:{}/{}", config.port, encode(&config.name)));
+    text
+}
+
+/// Adds `ssl_mode` and `ssl_root_cert` where the URL does not say it itself.
+fn with_encryption(config: &DatabaseConfig, text: &str) -> String {
+    let mut text = text.trim().to_owned();
+    if !text.starts_with("postgres") {
+        return text;
+    }
+    let encode =
+        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let certificate = config.ssl_root_cert.as_ref().map(|path| path.display().to_string());
+    for (name, value) in [("sslmode", config.ssl_mode.clone()), ("sslrootcert", certificate)] {
+        if let Some(value) = value.filter(|_| !text.contains(&format!("{name}="))) {
+            let separator = if text.contains('?') { '&' } else { '?' };
+            text.push_str(&format!("{separator}{name}={}", encode(&value)));
+        }
+    }
+    text
+}

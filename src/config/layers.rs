@@ -1,0 +1,318 @@
+//! The layers, merged by figment, each value with the name of the source that it came from.
+//!
+//! Every variable is a provider of its own, and its text stays text: figment's own environment provider re-types values
+//! (`0123` becomes 123) and repeats them, passwords included, when they do not fit.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use figment::{
+    Figment, Metadata, Provider,
+    providers::{Format, Yaml},
+    value::{Dict, Map, Value},
+};
+use secrecy::SecretString;
+
+use super::{ConfigError, Profile, setting::nearest, settings};
+
+/// Where settings may come from; whoever calls has read the environment and the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+    /// Settings given as flags.
+    pub flags: Vec<Flag>,
+    /// A file given by `--config` or `DLC_CONFIG`; it must exist, and replaces both files of the directory.
+    pub file: Option<PathBuf>,
+    /// A profile given by `--profile`.
+    pub profile: Option<Profile>,
+    /// Where `default.yaml` and `<profile>.yaml` are looked for.
+    pub directory: PathBuf,
+    /// Read this section alone: whoever needs no secret must not depend on one.
+    pub only: Option<&'static str>,
+}
+
+/// A setting given as a flag.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// The flag, as typed: `--port`.
+    pub name: &'static str,
+    /// The setting.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+/// A value and its source.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) text: SecretString,
+    pub(super) source: String,
+}
+
+/// All layers, merged.
+#[derive(Debug)]
+pub(super) struct Layers {
+    figment: Figment,
+    /// Names of the sources, the weakest first.
+    order: Vec<String>,
+    profile: Profile,
+    unknown: Vec<String>,
+    secret_files: Vec<String>,
+    only: Option<&'static str>,
+}
+
+/// `DLC_…` variables that are no settings: they decide about the sources themselves, or belong to Compose and the tests.
+const OTHER_VARIABLES: &[&str] = &["DLC_PROFILE", "DLC_CONFIG", "DLC_HTTP_PORT", "DLC_HTTP_BIND"];
+const OTHER_PREFIXES: &[&str] = &["DLC_TEST_"];
+
+impl Layers {
+    pub(super) fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let profile = profile(sources)?;
+        let mut layers = Self {
+            figment: Figment::new(),
+            order: Vec::new(),
+            profile,
+            unknown: Vec::new(),
+            secret_files: Vec::new(),
+            only: sources.only,
+        };
+        layers.files(sources)?;
+        layers.variables(sources)?;
+        for flag in &sources.flags {
+            layers.add(flag.key, &flag.value, flag.name.to_owned());
+        }
+        Ok(layers)
+    }
+
+    pub(super) fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    pub(super) fn unknown(&self) -> Vec<String> {
+        self.unknown.clone()
+    }
+
+    pub(super) fn secret_files(&self) -> &[String] {
+        &self.secret_files
+    }
+
+    /// The strongest value of a setting. Empty is unset.
+    pub(super) fn find(&self, key: &str) -> Option<Found> {
+        let value = self.figment.find_value(key).ok()?;
+        let source = self.figment.get_metadata(value.tag()).map(source_name)?;
+        let text = scalar(&value)?;
+        (!text.is_empty()).then(|| Found {
+            text: SecretString::from(text),
+            source,
+        })
+    }
+
+    /// How strong a setting's source is: greater is stronger. `None` when it is unset.
+    pub(super) fn rank(&self, key: &str) -> Option<usize> {
+        let found = self.find(key)?;
+        self.order.iter().position(|name| *name == found.source)
+    }
+
+    fn files(&mut self, sources: &Sources) -> Result<(), ConfigError> {
+        let paths = match &sources.file {
+            Some(path) => vec![path.clone()],
+            None => {
+                let named = [format!("{}.yaml", self.profile), "default.yaml".to_owned()];
+                named
+                    .iter()
+                    .rev()
+                    .map(|name| sources.directory.join(name))
+                    .filter(|path| path.exists())
+                    .collect()
+            }
+        };
+        for path in paths {
+            let shown = path.display().to_string();
+            let text = fs::read_to_string(&path).map_err(|e| {
+                ConfigError(vec![format!(
+                    "the configuration file {shown} cannot be read: {}",
+                    words(&e)
+                )])
+            })?;
+            let data = Yaml::string(&text).data().map_err(|e| {
+                ConfigError(vec![format!(
+                    "the configuration file {shown} is not valid YAML: {}",
+                    e.kind
+                )])
+            })?;
+            let mut entries = Vec::new();
+            for dict in data.into_values() {
+                flatten("", dict, &mut entries);
+            }
+            for (key, text) in entries {
+                self.entry(&key, &text, &shown)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn wants(&self, key: &str) -> bool {
+        self.only.is_none_or(|section| key.split('.').next() == Some(section))
+    }
+
+    fn entry(&mut self, key: &str, text: &str, file: &str) -> Result<(), ConfigError> {
+        if !self.wants(key) {
+            return Ok(());
+        }
+        if settings().any(|setting| setting.key == key) {
+            self.add(key, text, file.to_owned());
+        } else if let Some(setting) = settings().find(|setting| Some(setting.key) == key.strip_suffix("_file")) {
+            let secret = self.secret(text, key)?;
+            self.add(setting.key, &secret, format!("{text} (by {key} in {file})"));
+        } else {
+            let hint =
+                nearest(key, settings().map(|setting| setting.key)).map(|name| format!("; did you mean {name}?"));
+            self.unknown.push(format!(
+                "{file}: the key {key} is not known{}",
+                hint.unwrap_or_default()
+            ));
+        }
+        Ok(())
+    }
+
+    fn variables(&mut self, sources: &Sources) -> Result<(), ConfigError> {
+        // The weakest first: DB_* and other known names, then DATABASE_URL, then DLC_*.
+        let mut names: Vec<(&'static str, String)> = Vec::new();
+        let aliases = settings().flat_map(|s| s.aliases.iter().rev().map(|alias| (s.key, (*alias).to_owned())));
+        let (urls, others): (Vec<_>, Vec<_>) = aliases.partition(|(_, name)| name == "DATABASE_URL");
+        names.extend(others);
+        names.extend(urls);
+        names.extend(settings().map(|setting| (setting.key, setting.variable())));
+        for (key, name) in &names {
+            if !self.wants(key) {
+                continue;
+            }
+            let file_name = format!("{name}_FILE");
+            if let Some(path) = sources.environment.get(&file_name).filter(|path| !path.is_empty()) {
+                let text = self.secret(path, &file_name)?;
+                self.add(key, &text, file_name);
+            }
+            if let Some(text) = sources.environment.get(name).filter(|text| !text.is_empty()) {
+                self.add(key, text, name.clone());
+            }
+        }
+        for name in sources.environment.keys().filter(|name| name.starts_with("DLC_")) {
+            let bare = name.strip_suffix("_FILE").unwrap_or(name);
+            let known = names.iter().any(|(_, known)| known == name || known == bare)
+                || OTHER_VARIABLES.contains(&name.as_str())
+                || OTHER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+            if !known {
+                let hint =
+                    nearest(name, names.iter().map(|(_, known)| known)).map(|near| format!("; did you mean {near}?"));
+                self.unknown
+                    .push(format!("the variable {name} is not known{}", hint.unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
+    fn secret(&mut self, path: &str, by: &str) -> Result<String, ConfigError> {
+        self.secret_files.push(path.to_owned());
+        let text = fs::read_to_string(path).map_err(|e| {
+            ConfigError(vec![format!(
+                "the file {path}, named by {by}, cannot be read: {}",
+                words(&e)
+            )])
+        })?;
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    fn add(&mut self, key: &str, text: &str, source: String) {
+        if text.is_empty() {
+            return;
+        }
+        if !self.order.contains(&source) {
+            self.order.push(source.clone());
+        }
+        let figment = std::mem::take(&mut self.figment);
+        self.figment = figment.merge(Single {
+            key: key.to_owned(),
+            text: text.to_owned(),
+            source,
+        });
+    }
+}
+
+fn profile(sources: &Sources) -> Result<Profile, ConfigError> {
+    if let Some(profile) = sources.profile {
+        return Ok(profile);
+    }
+    match sources.environment.get("DLC_PROFILE").filter(|name| !name.is_empty()) {
+        None => Ok(Profile::default()),
+        Some(name) => name
+            .parse()
+            .map_err(|why| ConfigError(vec![format!("DLC_PROFILE: {why}, not {name:?}")])),
+    }
+}
+
+fn source_name(metadata: &Metadata) -> String {
+    metadata.name.to_string()
+}
+
+/// An operating system's error without its number.
+fn words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+fn flatten(prefix: &str, dict: Dict, entries: &mut Vec<(String, String)>) {
+    for (name, value) in dict {
+        let key = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}.{name}")
+        };
+        match value {
+            Value::Dict(_, inner) => flatten(&key, inner, entries),
+            other => entries.push((key, scalar(&other).unwrap_or_default())),
+        }
+    }
+}
+
+/// A value as the text that a variable would hold; a list with commas.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_, text) => Some(text.clone()),
+        Value::Char(_, c) => Some(c.to_string()),
+        Value::Bool(_, truth) => Some(truth.to_string()),
+        Value::Num(_, number) => number
+            .to_i128()
+            .map(|n| n.to_string())
+            .or_else(|| number.to_u128().map(|n| n.to_string()))
+            .or_else(|| number.to_f64().map(|n| n.to_string())),
+        Value::Array(_, items) => Some(items.iter().filter_map(scalar).collect::<Vec<_>>().join(",")),
+        Value::Empty(..) | Value::Dict(..) => None,
+    }
+}
+
+/// One value of one source.
+struct Single {
+    key: String,
+    text: String,
+    source: String,
+}
+
+impl Provider for Single {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source.clone())
+    }
+
+    fn data(&self) -> figment::error::Result<Map<figment::Profile, Dict>> {
+        let value = figment::util::nest(&self.key, Value::from(self.text.clone()));
+        Ok(value
+            .into_dict()
+            .map(|dict| figment::Profile::Default.collect(dict))
+            .unwrap_or_default())
+    }
+}
+
+impl std::fmt::Debug for Single {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} from {}", self.key, self.source)
+    }
+}

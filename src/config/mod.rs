@@ -1,0 +1,165 @@
+//! Settings: where they come from, what they mean, what they are by default.
+//!
+//! Layers, the stronger first: a flag, `DLC_…` variables, `DATABASE_URL`, `DB_*` and the other names that people know,
+//! `config/<profile>.yaml`, `config/default.yaml`, the default in the code. One file per section; each setting is stated
+//! once, with its documentation and its default. Nobody inward imports this module; the environment comes in as an argument.
+
+pub mod auth;
+pub mod database;
+pub mod layers;
+pub mod log;
+pub mod migrate;
+mod profile;
+pub mod server;
+mod setting;
+pub mod shutdown;
+pub mod template;
+
+pub use auth::AuthConfig;
+pub use database::{DatabaseConfig, SelectedDatabase};
+pub use layers::{Flag, Sources};
+pub use log::LogConfig;
+pub use migrate::MigrateConfig;
+pub use profile::Profile;
+pub use server::ServerConfig;
+pub use setting::{Section, Setting};
+pub use shutdown::ShutdownConfig;
+
+use layers::Layers;
+use setting::Reader;
+
+/// Every section, in the order of the template.
+pub const SECTIONS: &[Section] = &[
+    ServerConfig::SECTION,
+    DatabaseConfig::SECTION,
+    MigrateConfig::SECTION,
+    AuthConfig::SECTION,
+    LogConfig::SECTION,
+    ShutdownConfig::SECTION,
+];
+
+/// Every setting of every section.
+pub fn settings() -> impl Iterator<Item = &'static Setting> {
+    SECTIONS.iter().flat_map(|section| section.settings)
+}
+
+/// The configuration as it is in force.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which set of defaults, and how strict.
+    pub profile: Profile,
+    /// The HTTP server.
+    pub server: ServerConfig,
+    /// The database and its pool.
+    pub database: DatabaseConfig,
+    /// Migrations.
+    pub migrate: MigrateConfig,
+    /// Who may do what.
+    pub auth: AuthConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// Leaving.
+    pub shutdown: ShutdownConfig,
+    /// What is odd but no reason to refuse: unknown names, sources that disagree.
+    pub warnings: Warnings,
+    /// Every setting with its value in words and its source, for `config show`.
+    pub provenance: Vec<Provenance>,
+    /// Files that secrets were read from.
+    pub secret_files: Vec<String>,
+    /// The database to use, or why there is none.
+    pub selected: Result<SelectedDatabase, String>,
+}
+
+/// What is odd about the sources.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings {
+    /// Keys and variables that nobody reads, each in a sentence with the nearest known name.
+    pub unknown: Vec<String>,
+    /// Two sources that name different databases, and which one won.
+    pub disagreements: Vec<String>,
+}
+
+/// One setting as it is in force.
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    /// `section.name`
+    pub key: &'static str,
+    /// Its value; secrets masked, unset as `None`.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub source: String,
+}
+
+/// Settings that cannot be used, one sentence each; no secret in any.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct ConfigError(pub Vec<String>);
+
+/// Reads every source and checks every value.
+///
+/// # Errors
+/// [`ConfigError`] with everything that is wrong, not only the first.
+pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    let layers = Layers::read(sources)?;
+    let profile = layers.profile();
+    let mut reader = Reader::new(&layers, profile);
+    let server = ServerConfig::read(&mut reader);
+    let database = DatabaseConfig::read(&mut reader);
+    let migrate = MigrateConfig::read(&mut reader);
+    let auth = AuthConfig::read(&mut reader);
+    let log = LogConfig::read(&mut reader);
+    let shutdown = ShutdownConfig::read(&mut reader);
+    let provenance = reader.finish()?;
+    let (selected, disagreements) = database::select(&database, &layers, profile);
+    Ok(Config {
+        profile,
+        server,
+        database,
+        migrate,
+        auth,
+        log,
+        shutdown,
+        warnings: Warnings {
+            unknown: layers.unknown(),
+            disagreements,
+        },
+        provenance,
+        secret_files: layers.secret_files().to_vec(),
+        selected,
+    })
+}
+
+impl Config {
+    /// Options that exclude each other, each in a sentence.
+    #[must_use]
+    pub fn contradictions(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Ok(selected) = &self.selected
+            && let Some(engine) = self.database.r#type.engine()
+            && engine != selected.url.engine()
+        {
+            found.push(format!(
+                "database.type is {} but the database is {}",
+                self.database.r#type,
+                selected.url.redacted()
+            ));
+        }
+        if self.database.max_idle_conns > self.database.max_open_conns {
+            found.push("database.max_idle_conns is above database.max_open_conns".to_owned());
+        }
+        found
+    }
+
+    /// What a strict profile must have to serve (C5), each missing thing in a sentence with the ways to give it.
+    #[must_use]
+    pub fn missing_to_serve(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if self.profile.is_strict() && self.auth.secret.is_none() {
+            missing.push(
+                "no signing secret is configured: set DLC_AUTH__SECRET or DLC_AUTH__SECRET_FILE (32 bytes or more)"
+                    .to_owned(),
+            );
+        }
+        missing
+    }
+}

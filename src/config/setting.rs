@@ -1,0 +1,276 @@
+//! One setting: how its text is read, shown and documented, and the `section!` macro that states it once.
+
+use std::{fmt::Display, net::IpAddr, path::PathBuf, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{ConfigError, Profile, Provenance, layers::Layers};
+
+/// A group of settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// Its name, the first part of its settings' keys.
+    pub name: &'static str,
+    /// What it is about.
+    pub doc: &'static [&'static str],
+    /// Its settings.
+    pub settings: &'static [Setting],
+}
+
+/// What is known of a setting without reading any source.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// `section.name`
+    pub key: &'static str,
+    /// What it does, one line each.
+    pub doc: &'static [&'static str],
+    /// What a value looks like.
+    pub expected: &'static str,
+    /// Other variables that set it, the stronger first.
+    pub aliases: &'static [&'static str],
+    /// Whether its value is masked.
+    pub secret: bool,
+    /// Its default in a profile, in words; `None` when it is unset.
+    pub default: fn(Profile) -> Option<String>,
+}
+
+impl Setting {
+    /// Its own variable: `DLC_SECTION__NAME`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("DLC_{}", self.key.replace('.', "__").to_ascii_uppercase())
+    }
+}
+
+/// A type that a setting can have.
+pub(crate) trait SettingValue: Sized {
+    /// What a value looks like, for error messages.
+    const EXPECTED: &'static str;
+    /// Whether a value is masked wherever it is shown.
+    const SECRET: bool = false;
+    /// Reads a value.
+    fn parse(text: &str) -> Option<Self>;
+    /// Shows a value; `None` when it is unset.
+    fn show(&self) -> Option<String>;
+}
+
+macro_rules! plain_setting_value {
+    ($($type:ty => $expected:literal),+ $(,)?) => {$(
+        impl SettingValue for $type {
+            const EXPECTED: &'static str = $expected;
+            fn parse(text: &str) -> Option<Self> {
+                text.trim().parse().ok()
+            }
+            fn show(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+        }
+    )+};
+}
+
+plain_setting_value! {
+    u16 => "a number from 0 to 65535",
+    u32 => "a whole number",
+    bool => "true or false",
+    IpAddr => "an IP address",
+    String => "a text",
+}
+
+impl SettingValue for Duration {
+    const EXPECTED: &'static str = "a duration such as 500ms, 30s or 5m";
+
+    fn parse(text: &str) -> Option<Self> {
+        humantime::parse_duration(text.trim()).ok()
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(humantime::format_duration(*self).to_string())
+    }
+}
+
+impl SettingValue for Option<String> {
+    const EXPECTED: &'static str = "a text";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Some(text.to_owned()))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.clone()
+    }
+}
+
+impl SettingValue for Option<PathBuf> {
+    const EXPECTED: &'static str = "a path";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Some(PathBuf::from(text)))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.as_ref().map(|path| path.display().to_string())
+    }
+}
+
+impl SettingValue for Option<u16> {
+    const EXPECTED: &'static str = <u16 as SettingValue>::EXPECTED;
+
+    fn parse(text: &str) -> Option<Self> {
+        u16::parse(text).map(Some)
+    }
+
+    fn show(&self) -> Option<String> {
+        self.map(|number| number.to_string())
+    }
+}
+
+impl SettingValue for Option<SecretString> {
+    const EXPECTED: &'static str = "a secret";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Some(SecretString::from(text)))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.as_ref().map(|_| "[redacted]".to_owned())
+    }
+}
+
+/// Implements [`SettingValue`] for an enum of words.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident: $expected:literal { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[doc = $doc])+ $variant),+ }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+
+        impl $crate::config::setting::SettingValue for $name {
+            const EXPECTED: &'static str = $expected;
+
+            fn parse(text: &str) -> Option<Self> {
+                match text.trim().to_ascii_lowercase().as_str() { $($word => Some(Self::$variant),)+ _ => None }
+            }
+
+            fn show(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+        }
+    };
+}
+
+/// States a section: the struct, its defaults (a function of the profile), its documentation and its reader, in one place.
+macro_rules! section {
+    (
+        $(#[doc = $section_doc:literal])+
+        $name:ident = $section:literal {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $type:ty = $key:literal $([$($alias:literal),+])?, $default:expr;
+            )+
+        }
+    ) => {
+        $(#[doc = $section_doc])+
+        #[derive(Clone, Debug)]
+        pub struct $name { $($(#[doc = $doc])+ pub $field: $type),+ }
+
+        impl $name {
+            /// What is known of this section without reading any source.
+            pub const SECTION: $crate::config::Section = $crate::config::Section {
+                name: $section,
+                doc: &[$($section_doc),+],
+                settings: &[$($crate::config::Setting {
+                    key: concat!($section, ".", $key),
+                    doc: &[$($doc),+],
+                    expected: <$type as $crate::config::setting::SettingValue>::EXPECTED,
+                    aliases: &[$($($alias),+)?],
+                    secret: <$type as $crate::config::setting::SettingValue>::SECRET,
+                    default: |profile| {
+                        let default: fn($crate::config::Profile) -> $type = $default;
+                        $crate::config::setting::SettingValue::show(&default(profile))
+                    },
+                }),+],
+            };
+
+            pub(super) fn read(reader: &mut $crate::config::setting::Reader<'_>) -> Self {
+                Self { $($field: reader.get(concat!($section, ".", $key), $default)),+ }
+            }
+        }
+    };
+}
+
+pub(super) use {section, words};
+
+/// Takes values out of the layers and collects what is wrong with them.
+pub(crate) struct Reader<'a> {
+    layers: &'a Layers,
+    profile: Profile,
+    provenance: Vec<Provenance>,
+    errors: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(layers: &'a Layers, profile: Profile) -> Self {
+        Self {
+            layers,
+            profile,
+            provenance: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    pub(super) fn get<T: SettingValue>(&mut self, key: &'static str, default: fn(Profile) -> T) -> T {
+        let (value, source) = match self.layers.find(key) {
+            None => (default(self.profile), format!("default ({})", self.profile)),
+            Some(found) => match T::parse(found.text.expose_secret()) {
+                Some(value) => (value, found.source),
+                None => {
+                    let text = if T::SECRET {
+                        String::new()
+                    } else {
+                        format!(", not {:?}", found.text.expose_secret())
+                    };
+                    self.errors
+                        .push(format!("{key} from {}: expected {}{text}", found.source, T::EXPECTED));
+                    (default(self.profile), found.source)
+                }
+            },
+        };
+        self.provenance.push(Provenance {
+            key,
+            value: value.show(),
+            source,
+        });
+        value
+    }
+
+    pub(super) fn finish(self) -> Result<Vec<Provenance>, ConfigError> {
+        if self.errors.is_empty() {
+            Ok(self.provenance)
+        } else {
+            Err(ConfigError(self.errors))
+        }
+    }
+}
+
+/// The known name that a misspelt one probably means.
+pub(super) fn nearest<'a, T: AsRef<str> + ?Sized + Display + 'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a T>,
+) -> Option<String> {
+    known
+        .map(|candidate| {
+            (
+                strsim::normalized_damerau_levenshtein(name, candidate.as_ref()),
+                candidate,
+            )
+        })
+        .filter(|(similarity, _)| *similarity > 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate.to_string())
+}

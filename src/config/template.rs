@@ -1,0 +1,103 @@
+//! Templates: every setting with its documentation and default, as YAML or as variables. The files in `config/` and
+//! `deployments/.env.example` are made by this code, and a test compares them.
+
+use super::{Profile, SECTIONS, setting::Setting};
+
+/// Variables that the Compose files read: name, default there, and what it is for.
+pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
+    (
+        "POSTGRES_PASSWORD",
+        "dlc-development-only",
+        "Password of the database. Required by docker-compose.prod.yml. Make one: dlc config gen-password",
+    ),
+    ("POSTGRES_USER", "dlc", "Role that owns the database."),
+    ("POSTGRES_DB", "dlc", "Name of the database."),
+    (
+        "POSTGRES_PORT",
+        "5432",
+        "Port on 127.0.0.1 at which the development file publishes PostgreSQL.",
+    ),
+    (
+        "POSTGRES_IMAGE",
+        "postgres:17-alpine",
+        "Image of PostgreSQL, 15 to 18. A new major refuses the volume of an old one.",
+    ),
+    ("DLC_HTTP_PORT", "8080", "Port at which the API is published."),
+    ("DLC_HTTP_BIND", "127.0.0.1", "Address at which the API is published."),
+    (
+        "DATABASE_URL",
+        "",
+        "A database of your own, instead of the one in Compose.",
+    ),
+    (
+        "DLC_AUTH__SECRET",
+        "",
+        "Signs access tokens, 32 bytes or more. Required by docker-compose.prod.yml.",
+    ),
+    (
+        "DLC_AUTH__COUPONS",
+        "",
+        "Who may create and claim coupons: open or required.",
+    ),
+    ("DLC_LOG__FORMAT", "", "text or json."),
+    ("LOG_LEVEL", "info", "error, warn, info, debug or trace."),
+    ("RUST_IMAGE", "rust:1.95-alpine", "Image that builds dlc."),
+    ("RUNTIME_IMAGE", "alpine:3.22", "Image that dlc runs in."),
+];
+
+/// Every setting as YAML, commented out, with the defaults of `profile`.
+#[must_use]
+pub fn yaml(profile: Profile) -> String {
+    let mut text = format!(
+        "# Settings of dlc, with the defaults of the profile {profile}. Made by: dlc config template --format yaml --profile {profile}\n\
+         # A line without its leading # takes effect. `dlc config show` tells what is in force, and why.\n"
+    );
+    for section in SECTIONS {
+        text.push_str(&format!("\n#{}\n# {}:\n", section.doc.join("\n#"), section.name));
+        for setting in section.settings {
+            let name = setting.key.split('.').next_back().unwrap_or(setting.key);
+            for line in setting.doc {
+                text.push_str(&format!("#   #{line}\n"));
+            }
+            text.push_str(&format!("#   # {}\n", variables(setting)));
+            text.push_str(
+                &format!("#   {name}: {}\n", (setting.default)(profile).unwrap_or_default()).replace(": \n", ":\n"),
+            );
+        }
+    }
+    text
+}
+
+/// The variables of Compose, then every setting as a variable, with the defaults of `profile`.
+#[must_use]
+pub fn env(profile: Profile) -> String {
+    let mut text = "# Variables of the Compose files. Copy to deployments/.env (`just env` does it, with a password of its own).\n\
+         # Never commit that file: it holds secrets.\n"
+        .to_owned();
+    for (name, default, doc) in COMPOSE_VARIABLES {
+        text.push_str(&format!("\n# {doc}\n# {name}={default}\n"));
+    }
+    text.push_str(
+        "\n# --- Read by dlc itself -------------------------------------------------------------------------------------\n\
+         # Outside of Compose, or when listed under `environment:` of the service. Each has a form with _FILE at its end\n\
+         # that names a file to read the value from.\n",
+    );
+    for section in SECTIONS {
+        text.push_str(&format!("\n#{}\n", section.doc.join("\n#")));
+        for setting in section.settings {
+            let default = (setting.default)(profile).unwrap_or_default();
+            text.push_str(&format!(
+                "#{}\n# {}={default}\n",
+                setting.doc.join("\n#"),
+                setting.variable()
+            ));
+        }
+    }
+    text
+}
+
+fn variables(setting: &Setting) -> String {
+    let mut names = vec![setting.variable()];
+    names.extend(setting.aliases.iter().map(|alias| (*alias).to_owned()));
+    names.join(", ")
+}

@@ -1,0 +1,7 @@
+//! Parse, run, exit.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dlc::bootstrap::run(std::env::args_os(), std::env::vars_os())
+}

@@ -1,0 +1,264 @@
+//! `dlc db check`: each layer fails for real once, and passes once.
+
+use std::{net::TcpListener, os::unix::fs::PermissionsExt};
+
+use serde_json::Value;
+
+use crate::harness::{Database, Dlc, Engine, Finished, on_both_engines, postgres};
+
+fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
+    report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["id"] == id)
+        .unwrap_or_else(|| panic!("no {id}: {report}"))
+}
+
+/// Asserts one check's status, and that the exit code in the report is the process's.
+fn assert_status(checked: &Finished, id: &str, status: &str) {
+    let report = checked.json();
+    assert_eq!(finding(&report, id)["status"], status, "{id}: {report}");
+    assert_eq!(report["exit_code"], checked.code);
+    checked.assert_no_secret();
+}
+
+async fn check(dlc: &Dlc) -> Finished {
+    dlc.run(&["db", "check", "--format", "json"]).await
+}
+
+on_both_engines! {
+    async fn a_healthy_database_passes_every_check(database: Database) {
+        let checked = check(&database.dlc()).await;
+        assert_eq!(checked.code, 0, "{checked:?}");
+        let report = checked.json();
+        assert_eq!((&report["schema"], &report["command"]), (&1.into(), &"db check".into()));
+        for check in report["checks"].as_array().unwrap() {
+            assert!(check["status"] == "ok" || check["status"] == "skipped", "{check}");
+            for member in ["id", "title", "layer", "measured", "duration_ms"] {
+                assert!(!check[member].is_null(), "{member} of {check}");
+            }
+        }
+        let family = if database.engine == Engine::Sqlite { "SQL" } else { "SRV" };
+        let judged = report["checks"].as_array().unwrap().iter().filter(|c| c["status"] == "ok");
+        assert!(judged.filter(|c| c["id"].as_str().unwrap().starts_with(family)).count() >= 7, "{report}");
+        let text = database.dlc().run(&["db", "check"]).await;
+        assert!(text.stdout.contains("✓ ok       MIG001  pending migrations: none"), "{text:?}");
+        assert!(text.lines().last().unwrap().contains(" 0 failures"), "{text:?}");
+    }
+
+    async fn looking_changes_nothing(database: Database) {
+        let files = |database: &Database| {
+            let directory = database.file().parent().unwrap().to_path_buf();
+            let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|f| f.unwrap().file_name()).collect();
+            files.sort();
+            files
+        };
+        let before = (files(&database), std::fs::read(database.file()).ok());
+        check(&database.dlc()).await;
+        database.dlc().run(&["migrate", "status"]).await;
+        assert_eq!((files(&database), std::fs::read(database.file()).ok()), before);
+    }
+
+    async fn pending_unknown_and_out_of_order_migrations_are_told_apart(database: Database) {
+        let dlc = database.dlc();
+        dlc.run(&["migrate", "down", "--yes"]).await;
+        let pending = check(&dlc).await;
+        assert_status(&pending, "MIG001", "warn");
+        assert_eq!(pending.code, 0);
+        assert_eq!(dlc.run(&["db", "check", "--fail-on", "warn"]).await.code, 1);
+        database.execute("DELETE FROM seaql_migrations WHERE version LIKE '%create_users'").await;
+        let gap = check(&dlc).await;
+        assert_status(&gap, "MIG004", "fail");
+        assert_eq!(gap.code, 1);
+        database.execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m2999', 0)").await;
+        assert_status(&check(&dlc).await, "MIG002", "fail");
+    }
+
+    async fn only_and_skip_choose(database: Database) {
+        let only = database.dlc().run(&["db", "check", "--only", "mig001,CFG001", "--format", "json"]).await;
+        assert_eq!(only.json()["checks"].as_array().unwrap().len(), 2, "{only:?}");
+        let skip = database.dlc().run(&["db", "check", "--skip", "MIG001", "--format", "json"]).await;
+        assert!(!skip.stdout.contains("MIG001"), "{skip:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_layer_makes_the_later_ones_skipped() {
+    let refused = check(&Dlc::new().env("DATABASE_URL", "postgres://u:p@127.0.0.1:9/dlc_test")).await;
+    assert_eq!(refused.code, 69);
+    assert_status(&refused, "CFG001", "ok");
+    assert_status(&refused, "NET002", "fail");
+    for id in ["SRV001", "SRV002", "MIG001"] {
+        assert_status(&refused, id, "skipped");
+        assert_eq!(finding(&refused.json(), id)["measured"], "NET002 failed");
+    }
+}
+
+#[tokio::test]
+async fn each_failure_on_the_way_to_the_server_is_its_own_check_s() {
+    let cluster = postgres::cluster().await;
+    let port = cluster.port;
+    let on = |url: String| async move { check(&Dlc::new().env("DATABASE_URL", &url)).await };
+    let unknown_host = on("postgres://u:p@no-such-host.invalid/x".into()).await;
+    assert_status(&unknown_host, "NET001", "fail");
+    assert_eq!(unknown_host.code, 69);
+    let wrong_password = on(format!("postgres://dlc_test:c%C3%A4nary@127.0.0.1:{port}/postgres")).await;
+    assert_status(&wrong_password, "NET002", "ok");
+    assert_status(&wrong_password, "SRV002", "fail");
+    assert_eq!(wrong_password.code, 77);
+    let no_database = on(cluster.url("missing_test")).await;
+    assert_status(&no_database, "SRV003", "fail");
+    assert_eq!(no_database.code, 69);
+    let no_encryption = on(format!("{}?sslmode=require", cluster.url("postgres"))).await;
+    assert_status(&no_encryption, "NET003", "fail");
+    assert_eq!(no_encryption.code, 69, "{no_encryption:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_fails_within_the_time_limit() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dlc = Dlc::new().env(
+        "DATABASE_URL",
+        &format!("postgres://u:p@{}/x", silent.local_addr().unwrap()),
+    );
+    let checked = dlc
+        .run(&["db", "check", "--timeout", "300ms", "--format", "json"])
+        .await;
+    assert_status(&checked, "NET002", "ok");
+    assert_status(&checked, "SRV001", "fail");
+    assert_eq!(checked.code, 69);
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_work_is_78() {
+    let checked = check(&Dlc::new().env("DATABASE_URL", "mysql://u:cänary@db/x")).await;
+    assert_status(&checked, "CFG001", "fail");
+    assert_eq!(checked.code, 78);
+    let dlc = Dlc::new()
+        .env("DATABASE_URL", "sqlite://x.db")
+        .env("DLC_DATABASE__TYPE", "postgres");
+    let checked = check(&dlc).await;
+    assert_status(&checked, "CFG004", "fail");
+    assert_eq!(checked.code, 78);
+}
+
+#[tokio::test]
+async fn what_is_odd_about_the_configuration_is_a_warning() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    let checked = check(&database.dlc().env("DLC_DATABSE__URL", "x")).await;
+    assert_status(&checked, "CFG002", "warn");
+    assert!(
+        checked.stdout.contains("did you mean DLC_DATABASE__URL?"),
+        "{checked:?}"
+    );
+    let secret = database.dlc().file("secret", &"s".repeat(32));
+    let path = secret.directory().join("secret");
+    let secret = secret.env("DLC_AUTH__SECRET_FILE", path.to_str().unwrap());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert_status(&check(&secret).await, "CFG003", "warn");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_status(&check(&secret).await, "CFG003", "ok");
+    let sample = check(&Dlc::new().env("DATABASE_URL", "postgres://postgres:postgres@127.0.0.1:9/x")).await;
+    assert_status(&sample, "CFG005", "warn");
+    let clear = check(&Dlc::new().env(
+        "DATABASE_URL",
+        "postgres://u:Zr9@no-such-host.invalid/x?sslmode=disable",
+    ))
+    .await;
+    assert_status(&clear, "CFG005", "warn");
+}
+
+#[tokio::test]
+async fn the_lies_a_sqlite_file_can_tell_are_found() {
+    let database = Database::empty(Engine::Sqlite).await;
+    let missing = check(&database.dlc()).await;
+    assert_status(&missing, "SQL001", "fail");
+    assert_eq!(missing.code, 69);
+    assert!(!database.file().exists());
+    let nowhere = Dlc::new().env("DATABASE_URL", &database.url.replace("dlc_test.db", "no/dlc_test.db"));
+    assert!(check(&nowhere).await.stdout.contains("does not exist"));
+
+    database.dlc().run(&["migrate", "up"]).await;
+    database.execute("PRAGMA journal_mode = DELETE").await;
+    assert_status(&check(&database.dlc()).await, "SQL003", "warn");
+    database.execute("PRAGMA journal_mode = WAL").await;
+    database
+        .execute("PRAGMA foreign_keys = OFF; INSERT INTO claims (user_id, coupon_name) VALUES ('u', 'none')")
+        .await;
+    assert_status(&check(&database.dlc()).await, "SQL005", "fail");
+    database.execute("DELETE FROM claims").await;
+    database.execute("PRAGMA application_id = 7").await;
+    assert_status(&check(&database.dlc()).await, "SQL008", "fail");
+
+    std::fs::write(database.file(), "no database at all, just words ".repeat(99)).unwrap();
+    let words = check(&database.dlc()).await;
+    assert_status(&words, "SQL004", "fail");
+    assert_eq!(words.code, 69);
+}
+
+#[tokio::test]
+async fn a_corrupted_page_is_found() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    for batch in 0..20 {
+        let rows: Vec<_> = (0..50).map(|n| format!("('coupon-{batch}-{n}', 1, 1)")).collect();
+        database
+            .execute(&format!(
+                "INSERT INTO coupons (name, amount, remaining_amount) VALUES {}",
+                rows.join(",")
+            ))
+            .await;
+    }
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let mut bytes = std::fs::read(database.file()).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 512].fill(0xff);
+    std::fs::write(database.file(), bytes).unwrap();
+    let checked = check(&database.dlc()).await;
+    assert_status(&checked, "SQL004", "fail");
+    assert_eq!(checked.code, 69);
+}
+
+#[tokio::test]
+async fn waiting_ends_when_the_database_comes_and_at_once_when_waiting_cannot_help() {
+    let port = postgres::cluster().await.port;
+    let hopeless = format!("postgres://dlc_test:wrong@127.0.0.1:{port}/postgres");
+    let started = std::time::Instant::now();
+    assert_eq!(
+        Dlc::new()
+            .env("DATABASE_URL", &hopeless)
+            .run(&["db", "check", "--wait=60s"])
+            .await
+            .code,
+        77
+    );
+    assert!(started.elapsed().as_secs() < 30, "it waited for what cannot heal");
+    let refused = Dlc::new()
+        .env("DATABASE_URL", "postgres://u@127.0.0.1:9/x")
+        .run(&["db", "check", "--wait=600ms"])
+        .await;
+    assert_eq!(refused.code, 69);
+    assert!(refused.stderr.contains("waiting for the database"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_catalogue_is_listed() {
+    let listed = Dlc::new().run(&["db", "check", "--list"]).await;
+    assert_eq!(listed.code, 0);
+    for id in ["CFG001", "NET003", "SRV007", "SQL008", "MIG006"] {
+        assert!(listed.stdout.contains(id), "{id}: {listed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_or_read_only_database_is_told() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let sql = format!(
+        "ALTER DATABASE {} SET default_transaction_read_only = on",
+        database.name()
+    );
+    database.execute(&sql).await;
+    assert_status(&check(&database.dlc()).await, "SRV007", "warn");
+    let refused = database.dlc().run(&["migrate", "down", "--yes"]).await;
+    refused.assert_error(1, "the database is read-only");
+}

@@ -1,0 +1,211 @@
+//! What a user gets wrong about the database or the machine: one clear error each, with its exit code, for every command.
+
+use std::net::TcpListener;
+
+use crate::harness::{Database, Dlc, Engine, postgres};
+
+/// Every command that opens a database.
+const COMMANDS: &[&[&str]] = &[
+    &["serve", "--port", "0", "--wait", "0s"],
+    &["migrate", "up"],
+    &["migrate", "down", "--yes"],
+    &["migrate", "status"],
+];
+
+async fn assert_all(url: &str, code: i32, words: &str) {
+    for command in COMMANDS {
+        Dlc::new()
+            .env("DATABASE_URL", url)
+            .run(command)
+            .await
+            .assert_error(code, words);
+    }
+    let check = Dlc::new().env("DATABASE_URL", url).run(&["db", "check"]).await;
+    assert_eq!(check.code, code, "{check:?}");
+    check.assert_no_secret();
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_77() {
+    let port = postgres::cluster().await.port;
+    let url = format!("postgres://dlc_test:c%C3%A4nary@127.0.0.1:{port}/postgres");
+    assert_all(&url, 77, "password authentication failed for user \"dlc_test\"").await;
+}
+
+#[tokio::test]
+async fn a_missing_database_is_69() {
+    let url = postgres::cluster().await.url("missing_test");
+    assert_all(&url, 69, "database \"missing_test\" does not exist").await;
+}
+
+#[tokio::test]
+async fn a_refused_port_is_69() {
+    assert_all(
+        "postgres://u:c%C3%A4nary@127.0.0.1:9/dlc_test",
+        69,
+        "connection refused",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_69() {
+    assert_all(
+        "postgres://u:c%C3%A4nary@no-such-host.invalid/dlc_test",
+        69,
+        "the host name does not resolve",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_69() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u:c%C3%A4nary@{}/dlc_test", silent.local_addr().unwrap());
+    let status = Dlc::new()
+        .env("DATABASE_URL", &url)
+        .env("DLC_DATABASE__CONNECT_TIMEOUT", "200ms");
+    status
+        .run(&["migrate", "status"])
+        .await
+        .assert_error(69, "no answer within 200 ms");
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_used_is_78_and_not_repeated() {
+    assert_all(
+        "mysql://u:cänary@127.0.0.1/dlc_test",
+        78,
+        "the scheme \"mysql\" is not known",
+    )
+    .await;
+    assert_all("cänary", 78, "it has no scheme").await;
+    assert_all("postgres://u:cänary#x@127.0.0.1/dlc_test", 78, "percent-encode").await;
+    assert_all(
+        "postgres://u:cänary@127.0.0.1/dlc_test?sslmod=require",
+        78,
+        "the parameter \"sslmod\" is not known",
+    )
+    .await;
+    assert_all("sqlite::memory:", 78, "name a file").await;
+}
+
+#[tokio::test]
+async fn a_missing_directory_of_a_sqlite_file_is_69() {
+    let database = Database::empty(Engine::Sqlite).await;
+    let url = database.url.replace("dlc_test.db", "no/such/dlc_test.db");
+    for command in [&["serve", "--port", "0"][..], &["migrate", "up"]] {
+        Dlc::new()
+            .env("DATABASE_URL", &url)
+            .run(command)
+            .await
+            .assert_error(69, "does not exist");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_69() {
+    let database = Database::empty(Engine::Sqlite).await;
+    std::fs::write(
+        database.file(),
+        "this is a letter to my aunt, and it is long enough to be looked at".repeat(99),
+    )
+    .unwrap();
+    for command in [&["serve", "--port", "0"][..], &["migrate", "up"]] {
+        database
+            .dlc()
+            .run(command)
+            .await
+            .assert_error(69, "file is not a database");
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let refused = Dlc::new().run(&["serve", "--port", &port]).await;
+    refused.assert_error(1, &format!("cannot listen on 127.0.0.1:{port}: address already in use"));
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_read_is_78() {
+    let unreadable = Dlc::new().run(&["--config", "missing.yaml", "config", "show"]).await;
+    unreadable.assert_error(
+        78,
+        "the configuration file missing.yaml cannot be read: no such file or directory",
+    );
+    let broken = Dlc::new()
+        .file("config/default.yaml", "server: [")
+        .run(&["serve"])
+        .await;
+    broken.assert_error(78, "config/default.yaml is not valid YAML");
+    let directory = Dlc::new()
+        .file("config/default.yaml/x", "")
+        .run(&["migrate", "status"])
+        .await;
+    directory.assert_error(78, "cannot be read");
+    let value = Dlc::new().env("DLC_SERVER__PORT", "many").run(&["serve"]).await;
+    value.assert_error(
+        78,
+        "server.port from DLC_SERVER__PORT: expected a number from 0 to 65535, not \"many\"",
+    );
+    let secret = Dlc::new()
+        .env("DB_PASSWORD_FILE", "/nonexistent")
+        .env("DB_HOST", "db")
+        .run(&["migrate", "status"])
+        .await;
+    secret.assert_error(78, "the file /nonexistent, named by DB_PASSWORD_FILE, cannot be read");
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_77() {
+    let database = Database::empty(Engine::Postgres).await;
+    let role = format!("{}_guest", database.name());
+    database
+        .execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'cänary'"))
+        .await;
+    let url = database.url.replace("dlc_test:", &format!("{role}:"));
+    let url = url.replace(&postgres::encode(postgres::PASSWORD), "c%C3%A4nary");
+    let refused = Dlc::new().env("DATABASE_URL", &url).run(&["migrate", "up"]).await;
+    refused.assert_error(77, "permission denied for schema public");
+    // Looking needs no rights beyond reading.
+    assert_eq!(
+        Dlc::new()
+            .env("DATABASE_URL", &url)
+            .run(&["migrate", "status"])
+            .await
+            .code,
+        0
+    );
+    database.execute(&format!("DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn a_strict_profile_without_database_or_secret_refuses_to_serve() {
+    let bare = Dlc::new()
+        .env("DLC_PROFILE", "production")
+        .run(&["serve", "--port", "0"])
+        .await;
+    bare.assert_error(78, "no signing secret is configured");
+    let dlc = Dlc::new()
+        .env("DLC_PROFILE", "production")
+        .env("DLC_AUTH__SECRET", &"s".repeat(32));
+    dlc.run(&["serve", "--port", "0"])
+        .await
+        .assert_error(78, "no database is configured");
+    let short = Dlc::new()
+        .env("DLC_AUTH__SECRET", "cänary")
+        .run(&["serve", "--port", "0"])
+        .await;
+    short.assert_error(78, "expected a secret of 32 bytes or more");
+}
+
+#[tokio::test]
+async fn quiet_prints_nothing_and_leaves_the_exit_code() {
+    let quiet = Dlc::new()
+        .env("DATABASE_URL", "postgres://u@127.0.0.1:9/dlc_test")
+        .run(&["-q", "migrate", "up"])
+        .await;
+    assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (69, "", ""));
+}

@@ -1,0 +1,191 @@
+//! `dlc migrate up | down | status` on both engines.
+
+use serde_json::json;
+
+use crate::harness::{Database, Engine, OnEngine, on_both_engines};
+
+struct Empty(Database);
+
+impl OnEngine for Empty {
+    async fn on(engine: Engine) -> Self {
+        Self(Database::empty(engine).await)
+    }
+}
+
+const FIRST: &str = "m20261121_000001_create_bootstrap_metadata";
+const SECOND: &str = "m20261121_000002_create_users";
+const LAST: &str = "m20261121_000005_create_claims";
+
+on_both_engines! {
+    async fn up_applies_and_says_what_and_a_second_time_has_nothing_to_do(database: Empty) {
+        let dlc = database.0.dlc();
+        let up = dlc.run(&["migrate", "up"]).await;
+        assert_eq!(up.code, 0, "{up:?}");
+        assert_eq!(up.lines().len(), 5, "{up:?}");
+        assert!(up.lines()[0].starts_with(&format!("applied {FIRST} (")), "{up:?}");
+        let again = dlc.run(&["migrate", "up"]).await;
+        assert_eq!((again.code, again.stdout.as_str()), (0, "nothing to do: no migration was applied\n"));
+    }
+
+    async fn status_never_writes_and_its_check_says_2_while_something_is_pending(database: Empty) {
+        let database = database.0;
+        let dlc = database.dlc();
+        let status = dlc.run(&["migrate", "status"]).await;
+        assert_eq!(status.code, 0, "{status:?}");
+        assert!(status.lines().last().unwrap().starts_with("never migrated: 5 pending"), "{status:?}");
+        assert_eq!(dlc.run(&["migrate", "status", "--check"]).await.code, 2);
+        match database.engine {
+            Engine::Sqlite => assert!(!database.file().exists()),
+            Engine::Postgres => assert_eq!(database.number("SELECT count(*) FROM pg_class WHERE relname LIKE 'seaql%'").await, 0),
+        }
+        dlc.run(&["migrate", "up", "--steps", "1"]).await;
+        let status = dlc.run(&["migrate", "status"]).await;
+        assert!(status.lines()[0].starts_with("applied       20"), "{status:?}");
+        assert_eq!(status.lines().last().unwrap(), &"1 applied, 4 pending; apply them: dlc migrate up");
+        dlc.run(&["migrate", "up"]).await;
+        assert_eq!(dlc.run(&["migrate", "status", "--check"]).await.code, 0);
+    }
+
+    async fn status_as_json_has_a_stable_shape(database: Empty) {
+        let dlc = database.0.dlc();
+        dlc.run(&["migrate", "up", "--to", SECOND]).await;
+        let status = dlc.run(&["migrate", "status", "--format", "json", "--check"]).await;
+        assert_eq!(status.code, 2);
+        let mut report = status.json();
+        for migration in report["migrations"].as_array_mut().unwrap() {
+            if migration["state"] == "applied" {
+                assert!(migration["applied_at"].as_str().unwrap().ends_with('Z'), "{migration}");
+                migration["applied_at"] = json!("…");
+            }
+        }
+        assert_eq!(report["migrations"][0], json!({"version": FIRST, "state": "applied", "applied_at": "…"}));
+        assert_eq!(report["migrations"][4], json!({"version": LAST, "state": "pending", "applied_at": null}));
+        report["migrations"] = json!([]);
+        assert_eq!(report, json!({"schema": 1, "command": "migrate status", "exit_code": 2, "initialized": true,
+            "current": SECOND, "applied": 2, "pending": 3, "migrations": []}));
+    }
+
+    async fn down_reverts_the_newest_and_everything_can_be_undone(database: Empty) {
+        let database = database.0;
+        let dlc = database.dlc();
+        dlc.run(&["migrate", "up"]).await;
+        let down = dlc.run(&["migrate", "down", "--yes"]).await;
+        assert_eq!(down.code, 0, "{down:?}");
+        assert!(down.stdout.starts_with(&format!("reverted {LAST} (")), "{down:?}");
+        let down = dlc.run(&["migrate", "down", "--to", FIRST, "--yes", "--format", "json"]).await;
+        assert_eq!(down.json()["reverted"].as_array().unwrap().len(), 3);
+        assert_eq!(dlc.run(&["migrate", "down", "--to", "0", "--yes"]).await.code, 0);
+        let tables = match database.engine {
+            Engine::Sqlite => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+            Engine::Postgres => "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+        };
+        assert_eq!(database.number(tables).await, 1, "the history alone");
+        assert_eq!(dlc.run(&["migrate", "up"]).await.lines().len(), 5);
+    }
+
+    async fn down_without_a_terminal_wants_a_yes(database: Database) {
+        let refused = database.dlc().run(&["migrate", "down"]).await;
+        refused.assert_error(64, "confirm with --yes");
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    }
+
+    async fn an_unknown_target_is_64(database: Database) {
+        database.dlc().run(&["migrate", "up", "--to", "m1"]).await.assert_error(64, "no migration is called m1");
+        database.dlc().run(&["migrate", "down", "--to", "m1", "--yes"]).await.assert_error(64, "no migration is called m1");
+    }
+
+    async fn a_newer_database_is_4_and_can_still_be_looked_at(database: Database) {
+        database.execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29990101_000001_future', 0)").await;
+        let dlc = database.dlc();
+        dlc.run(&["migrate", "up"]).await.assert_error(4, "m29990101_000001_future");
+        dlc.run(&["serve", "--port", "0"]).await.assert_error(4, "m29990101_000001_future");
+        let status = dlc.run(&["migrate", "status"]).await;
+        assert_eq!(status.code, 0, "{status:?}");
+        assert!(status.stdout.contains("unknown"), "{status:?}");
+        assert_eq!(dlc.run(&["migrate", "status", "--check"]).await.code, 4);
+    }
+
+    async fn a_gap_is_4(database: Database) {
+        database.execute(&format!("DELETE FROM seaql_migrations WHERE version = '{SECOND}'")).await;
+        let dlc = database.dlc();
+        dlc.run(&["migrate", "up"]).await.assert_error(4, SECOND);
+        assert_eq!(dlc.run(&["migrate", "status", "--check"]).await.code, 4);
+    }
+
+    async fn a_migration_that_fails_leaves_nothing_of_itself(database: Empty) {
+        let database = database.0;
+        let dlc = database.dlc();
+        dlc.run(&["migrate", "up", "--steps", "1"]).await;
+        // The index of the second migration's second statement exists already, so its first statement has to be undone.
+        let obstacle = match database.engine {
+            Engine::Sqlite => "CREATE TABLE idx_users_username_lower (id INTEGER)",
+            Engine::Postgres => "CREATE SEQUENCE idx_users_username_lower",
+        };
+        database.execute(obstacle).await;
+        dlc.run(&["migrate", "up"]).await.assert_error(1, "migration m20261121_000002_create_users failed");
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 1);
+        let users = match database.engine {
+            Engine::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name = 'users'",
+            Engine::Postgres => "SELECT count(*) FROM pg_class WHERE relname = 'users'",
+        };
+        assert_eq!(database.number(users).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_lock_says_for_whom_and_gives_up_with_3() {
+    use sqlx::{AssertSqlSafe, Connection, Executor};
+    let database = Database::empty(Engine::Postgres).await;
+    let mut holder = sqlx::PgConnection::connect(&format!("{}?application_name=somebody", database.url))
+        .await
+        .unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    let lock = i64::from_be_bytes(*b"dlc_migr");
+    holder
+        .execute(AssertSqlSafe(format!("SELECT pg_advisory_xact_lock({lock})")))
+        .await
+        .unwrap();
+    let refused = database.dlc().run(&["migrate", "up", "--lock-timeout", "300ms"]).await;
+    refused.assert_error(3, "held by somebody (pid ");
+    assert!(
+        refused.stderr.starts_with("waiting for the migration lock"),
+        "{refused:?}"
+    );
+    let check = database.dlc().run(&["db", "check", "--only", "MIG006"]).await;
+    assert!(check.stdout.contains("held by somebody"), "{check:?}");
+    holder.execute("ROLLBACK").await.unwrap();
+    assert_eq!(database.dlc().run(&["migrate", "up"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_writer_of_the_sqlite_file_is_waited_for_and_then_given_up_on_with_3() {
+    use sqlx::{Connection, Executor};
+    let database = Database::migrated(Engine::Sqlite).await;
+    database.dlc().run(&["migrate", "down", "--yes"]).await;
+    let mut writer = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+    writer.execute("BEGIN IMMEDIATE").await.unwrap();
+    let refused = database.dlc().run(&["migrate", "up", "--lock-timeout", "300ms"]).await;
+    refused.assert_error(3, "another process that writes to the file");
+    let check = database.dlc().run(&["db", "check", "--only", "SQL006"]).await;
+    assert!(
+        check
+            .stdout
+            .contains(&format!("held by process {}", std::process::id())),
+        "{check:?}"
+    );
+    writer.execute("ROLLBACK").await.unwrap();
+    assert_eq!(database.dlc().run(&["migrate", "up"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_table_locked_by_another_session_is_given_up_on_with_3() {
+    use sqlx::{Connection, Executor};
+    let database = Database::migrated(Engine::Postgres).await;
+    let mut reader = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    reader.execute("BEGIN").await.unwrap();
+    reader.execute("SELECT * FROM claims").await.unwrap();
+    let refused = database.dlc().run(&["migrate", "down", "--yes"]).await;
+    refused.assert_error(3, "lock timeout");
+    reader.execute("ROLLBACK").await.unwrap();
+    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+}

@@ -1,0 +1,117 @@
+//! The real binary, run to its end, in a directory of its own and with nothing in its environment but what a test gives.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// No command of a test takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A run to be made.
+pub struct Dlc {
+    environment: Vec<(String, String)>,
+    directory: TempDir,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    /// stdout as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    /// stdout's lines.
+    pub fn lines(&self) -> Vec<&str> {
+        self.stdout.lines().collect()
+    }
+
+    /// Asserts that this is one clear error: this exit code, at most three lines, these words, no password.
+    pub fn assert_error(&self, code: i32, words: &str) {
+        let error: Vec<&str> = self
+            .stderr
+            .lines()
+            .skip_while(|line| !line.starts_with("error: "))
+            .collect();
+        assert_eq!(self.code, code, "{self:?}");
+        assert!((1..=3).contains(&error.len()), "{self:?}");
+        assert!(error.join(" ").contains(words), "{words:?} is not in {self:?}");
+        self.assert_no_secret();
+    }
+
+    /// Asserts that the canary is nowhere.
+    pub fn assert_no_secret(&self) {
+        for text in [&self.stdout, &self.stderr] {
+            // The tests' passwords begin with it, as it is or percent-encoded.
+            assert!(
+                !text.contains("cänary") && !text.contains("%A4nary"),
+                "a password leaked: {self:?}"
+            );
+        }
+    }
+}
+
+impl Dlc {
+    pub fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("dlc-test-cwd-").tempdir().unwrap();
+        Self {
+            environment: Vec::new(),
+            directory,
+        }
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts a file into the run's directory.
+    pub fn file(self, name: &str, text: &str) -> Self {
+        let path = self.directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    /// Where the run happens.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The command, for whoever wants to hold the process.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dlc"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .kill_on_drop(true)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> Finished {
+        let mut child = self.command(arguments).spawn().unwrap();
+        drop(child.stdin.take());
+        let output = tokio::time::timeout(LIMIT, child.wait_with_output())
+            .await
+            .unwrap_or_else(|_| panic!("dlc {arguments:?} does not end"))
+            .unwrap();
+        Finished {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}

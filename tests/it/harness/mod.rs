@@ -1,0 +1,44 @@
+//! What the tests stand on.
+//!
+//! - [`Database`]: a database of one's own, migrated or empty, on either engine.
+//! - [`Dlc`]: the real binary, run to its end.
+//! - [`Server`]: the real binary, serving.
+//! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
+
+mod database;
+mod dlc;
+pub mod postgres;
+mod server;
+pub mod snapshot;
+
+pub use database::{Database, Engine};
+pub use dlc::{Dlc, Finished};
+pub use server::Server;
+
+/// Something that a test can be given on an engine of its choice.
+pub trait OnEngine {
+    async fn on(engine: Engine) -> Self;
+}
+
+/// Writes a test once and runs it on both engines: `name::sqlite` and `name::postgres`.
+macro_rules! on_both_engines {
+    ($(async fn $name:ident($arg:ident: $type:ty) $body:block)+) => {$(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn case($arg: $type) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                case(<$type as crate::harness::OnEngine>::on(crate::harness::Engine::Sqlite).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                case(<$type as crate::harness::OnEngine>::on(crate::harness::Engine::Postgres).await).await;
+            }
+        }
+    )+};
+}
+pub(crate) use on_both_engines;

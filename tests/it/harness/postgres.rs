@@ -1,0 +1,177 @@
+//! One throwaway PostgreSQL per run, one clone of a migrated template per test.
+//!
+//! The server is found in `DLC_TEST_DATABASE_URL`, else started from programs in `DLC_TEST_PG_BIN`, in the path or where
+//! Debian puts them. A shell holds it and ends it when this process is gone, however it went.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::sync::OnceCell;
+
+/// Has every character that a URL, a shell or a YAML file could stumble over; also the canary that no output may hold.
+pub const PASSWORD: &str = "cänary/+@:#?%&= '\"\\$";
+
+const TEMPLATE: &str = "dlc_template_test";
+
+/// A running server.
+pub struct Cluster {
+    /// `postgres://user:password@host:port`, without a database.
+    base: String,
+    /// Where it listens.
+    pub port: u16,
+}
+
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// The server of this run; started, and its template migrated, by whoever asks first.
+pub async fn cluster() -> &'static Cluster {
+    CLUSTER.get_or_init(Cluster::start).await
+}
+
+/// Percent-encodes for a URL.
+pub fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let cluster = match std::env::var("DLC_TEST_DATABASE_URL") {
+            Ok(url) => Self::given(&url),
+            Err(_) => Self::spawn().await,
+        };
+        cluster
+            .execute("postgres", &format!("DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)"))
+            .await;
+        cluster
+            .execute("postgres", &format!("CREATE DATABASE {TEMPLATE}"))
+            .await;
+        let migrated = super::Dlc::new()
+            .env("DATABASE_URL", &cluster.url(TEMPLATE))
+            .run(&["migrate", "up"])
+            .await;
+        assert_eq!(migrated.code, 0, "{migrated:?}");
+        cluster
+    }
+
+    fn given(url: &str) -> Self {
+        let parsed = url::Url::parse(url).expect("DLC_TEST_DATABASE_URL is a URL");
+        let name = parsed.path().trim_start_matches('/');
+        assert!(
+            name.contains("_test"),
+            "tests refuse the database {name:?}: its name lacks _test"
+        );
+        let port = parsed.port().unwrap_or(5432);
+        Self {
+            base: url.rsplit_once('/').expect("a database").0.to_owned(),
+            port,
+        }
+    }
+
+    async fn spawn() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let shm = Path::new("/dev/shm");
+        let parent = if shm.is_dir() {
+            shm.to_path_buf()
+        } else {
+            std::env::temp_dir()
+        };
+        let directory = tempfile::Builder::new()
+            .prefix("dlc-test-postgres-")
+            .tempdir_in(parent)
+            .unwrap()
+            .keep();
+        // The shell outlives this process, so nobody here can wait for it.
+        #[allow(clippy::zombie_processes)]
+        let mut shell = Command::new("sh")
+            .args(["-c", include_str!("postgres.sh")])
+            .env("BIN", programs())
+            .env("DIR", &directory)
+            .env("PORT", port.to_string())
+            .env("PASSWORD", PASSWORD)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        // The write end stays open until this process ends; then the shell ends the server and removes its directory.
+        std::mem::forget(shell.stdin.take());
+        let base = format!("postgres://dlc_test:{}@127.0.0.1:{port}", encode(PASSWORD));
+        let cluster = Self { base, port };
+        let started = Instant::now();
+        while let Err(error) = PgConnection::connect(&cluster.url("postgres")).await {
+            assert!(
+                shell.try_wait().unwrap().is_none(),
+                "PostgreSQL did not start; see above"
+            );
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "PostgreSQL does not answer: {error}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cluster
+    }
+
+    /// The URL of one database.
+    pub fn url(&self, database: &str) -> String {
+        format!("{}/{database}", self.base)
+    }
+
+    /// Runs one statement as the superuser.
+    pub async fn execute(&self, database: &str, sql: &str) {
+        let mut session = PgConnection::connect(&self.url(database)).await.unwrap();
+        session
+            .execute(AssertSqlSafe(sql))
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        session.close().await.unwrap();
+    }
+
+    /// Makes a database: a clone of the migrated template, or an empty one.
+    pub async fn create(&self, migrated: bool) -> String {
+        let name = format!(
+            "dlc_{}_{}_test",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let template = if migrated { TEMPLATE } else { "template0" };
+        self.execute("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"))
+            .await;
+        name
+    }
+
+    /// Removes a database, sessions and all.
+    pub async fn remove(&self, name: &str) {
+        self.execute("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            .await;
+    }
+}
+
+/// The directory of the server's programs.
+pub fn programs() -> PathBuf {
+    if let Ok(directory) = std::env::var("DLC_TEST_PG_BIN") {
+        return PathBuf::from(directory);
+    }
+    let in_path = std::env::var_os("PATH")
+        .into_iter()
+        .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    let mut debian: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|majors| {
+            majors
+                .filter_map(Result::ok)
+                .map(|major| major.path().join("bin"))
+                .collect()
+        })
+        .unwrap_or_default();
+    debian.sort();
+    debian
+        .into_iter()
+        .chain(in_path)
+        .find(|directory| directory.join("postgres").exists() && directory.join("initdb").exists())
+        .expect("no PostgreSQL server found; scripts/test installs one")
+}

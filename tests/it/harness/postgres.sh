@@ -1,0 +1,26 @@
+# A throwaway PostgreSQL that lives exactly as long as whoever holds this script's standard input.
+# Wants: BIN (server programs), DIR (an empty directory), PORT, PASSWORD. As root it runs the server as another user.
+set -eu
+as=
+if [ "$(id -u)" = 0 ]; then
+    user=postgres
+    id "$user" >/dev/null 2>&1 || user=nobody
+    chown "$user" "$DIR"
+    as="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
+fi
+finish() { rm -rf "$DIR"; }
+trap finish EXIT
+# Ctrl-C in a terminal reaches this shell too; the server must outlive the tests that still use it.
+trap '' INT
+printf '%s' "$PASSWORD" >"$DIR/password"
+chmod 644 "$DIR/password"
+$as "$BIN/initdb" -D "$DIR/data" -U dlc_test -A scram-sha-256 --pwfile="$DIR/password" -E UTF8 --locale=C \
+    --no-sync --wal-segsize=1 >"$DIR/initdb.log" 2>&1 || { cat "$DIR/initdb.log" >&2; exit 1; }
+# No fsync: these tests are about behaviour. What must survive a crash is tried on a cluster with the defaults.
+$as "$BIN/postgres" -D "$DIR/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
+    -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 \
+    -c autovacuum=off -c shared_buffers=64MB -c max_connections=300 >"$DIR/server.log" 2>&1 &
+server=$!
+cat >/dev/null
+kill -INT "$server"
+wait "$server" || true

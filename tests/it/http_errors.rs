@@ -1,0 +1,154 @@
+//! Every error is problem+json, the framework's own included.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Database, Engine, Server, on_both_engines};
+
+async fn server() -> Server {
+    Server::start(Database::migrated(Engine::Sqlite).await).await
+}
+
+#[tokio::test]
+async fn an_unknown_route_is_404() {
+    server().await.get("/nope").await.assert_problem(404, "route_not_found");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_405_and_says_which_are_allowed() {
+    let server = server().await;
+    for (method, path, allow) in [
+        (Method::POST, "/healthz", "GET, HEAD"),
+        (Method::DELETE, "/api/v1/coupons", "POST"),
+        (Method::PUT, "/api/v1/coupons/c", "GET, HEAD"),
+        (Method::GET, "/api/coupons/claim", "POST"),
+        (Method::POST, "/docs", "GET, HEAD"),
+        (Method::POST, "/metrics", "GET, HEAD"),
+    ] {
+        let refused = server.send(server.request(method.clone(), path)).await;
+        refused.assert_problem(405, "method_not_allowed");
+        assert_eq!(refused.header("allow"), allow, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn head_answers_like_get_without_a_body() {
+    let server = server().await;
+    for path in ["/healthz", "/readyz", "/api/v1/greet", "/docs", "/metrics"] {
+        let answer = server.send(server.request(Method::HEAD, path)).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, ""), "{path}");
+    }
+    let missing = server.send(server.request(Method::HEAD, "/nope")).await;
+    assert_eq!((missing.status, missing.text.as_str()), (404, ""));
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_is_400_and_another_content_type_415() {
+    let server = server().await;
+    let post = |content_type: &'static str, body: &'static str| {
+        server.send(
+            server
+                .request(Method::POST, "/api/v1/coupons")
+                .header("content-type", content_type)
+                .body(body),
+        )
+    };
+    post("application/json", "{").await.assert_problem(400, "invalid_body");
+    post("application/json", "").await.assert_problem(400, "invalid_body");
+    post("application/json", "[]").await.assert_problem(400, "invalid_body");
+    post("application/json", r#"{"name":"c"}"#)
+        .await
+        .assert_problem(400, "invalid_body");
+    post("text/plain", r#"{"name":"c","amount":1}"#)
+        .await
+        .assert_problem(415, "unsupported_media_type");
+    let none = server
+        .send(server.request(Method::POST, "/api/v1/coupons").body("{}"))
+        .await;
+    none.assert_problem(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_by_the_versioned_calls_only() {
+    let server = server().await;
+    let body = json!({"name": "c", "amount": 1, "admin": true});
+    let refused = server.post("/api/v1/coupons", body.clone()).await;
+    refused.assert_problem(400, "invalid_body");
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains("admin"),
+        "{refused:?}"
+    );
+    assert_eq!(server.post("/api/coupons", body).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_body_of_one_mebibyte_is_read_and_one_byte_more_is_413() {
+    let server = server().await;
+    let body = |bytes: usize| {
+        let frame = r#"{"name":"c","amount":1,"padding":""}"#.len();
+        format!(r#"{{"name":"c","amount":1,"padding":"{}"}}"#, "x".repeat(bytes - frame))
+    };
+    let post = |body: reqwest::Body| {
+        server.send(
+            server
+                .request(Method::POST, "/api/coupons")
+                .header("content-type", "application/json")
+                .body(body),
+        )
+    };
+    assert_eq!(post(body(1024 * 1024).into()).await.status, 201);
+    post(body(1024 * 1024 + 1).into())
+        .await
+        .assert_problem(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn a_deeply_nested_body_is_refused_not_fatal() {
+    let server = server().await;
+    let body = "[".repeat(100_000);
+    let request = server
+        .request(Method::POST, "/api/coupons")
+        .header("content-type", "application/json")
+        .body(body);
+    server.send(request).await.assert_problem(400, "invalid_body");
+    assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_id_is_kept_when_it_is_fit_and_replaced_when_not() {
+    let server = server().await;
+    let ask = |id: String| server.send(server.request(Method::GET, "/healthz").header("x-request-id", id));
+    assert_eq!(ask("abc-123".into()).await.header("x-request-id"), "abc-123");
+    for unfit in ["x".repeat(129), "a b".into()] {
+        let answer = ask(unfit.clone()).await;
+        assert_eq!(answer.header("x-request-id").len(), 32, "{unfit}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let server = server().await;
+    for path in ["/healthz", "/nope", "/docs", "/api/v1/greet"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert!(
+            answer
+                .header("content-security-policy")
+                .starts_with("default-src 'none'"),
+            "{path}"
+        );
+    }
+}
+
+on_both_engines! {
+    async fn a_defect_of_the_database_is_a_500_that_says_nothing_internal(server: Server) {
+        server.database.execute("ALTER TABLE coupons RENAME TO gone").await;
+        let failed = server.get("/api/v1/coupons/c").await;
+        failed.assert_problem(500, "internal_error");
+        assert!(!failed.text.contains("coupons c"), "{failed:?}");
+        assert!(!failed.text.contains("relation") && !failed.text.contains("no such table"), "{failed:?}");
+        let id = failed.header("x-request-id");
+        assert!(server.log().contains(id), "the log finds the request: {}", server.log());
+    }
+}

@@ -1,0 +1,35 @@
+//! Greetings over HTTP.
+
+use serde_json::json;
+
+use crate::harness::{Database, Engine, Server};
+
+#[tokio::test]
+async fn a_name_is_greeted_and_nobody_is_the_world() {
+    let server = Server::start(Database::migrated(Engine::Sqlite).await).await;
+    assert_eq!(
+        server.get("/api/v1/greet").await.body,
+        json!({"message": "Hello world!"})
+    );
+    assert_eq!(
+        server.get("/api/v1/greet/Ada").await.body,
+        json!({"message": "Hello Ada!"})
+    );
+    assert_eq!(
+        server.get("/api/v1/greet/A%2FB%20%F0%9F%92%83").await.body,
+        json!({"message": "Hello A/B 💃!"})
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_breaks_the_rules_is_named_as_the_field() {
+    let server = Server::start(Database::migrated(Engine::Sqlite).await).await;
+    for name in ["%20", "a%00b", &"x".repeat(256)] {
+        let refused = server.get(&format!("/api/v1/greet/{name}")).await;
+        refused.assert_problem(400, "validation_failed");
+        assert_eq!(refused.body["errors"][0]["field"], "name", "{refused:?}");
+    }
+    let not_utf8 = server.get("/api/v1/greet/%FF").await;
+    assert!(not_utf8.status == 400 || not_utf8.status == 404, "{not_utf8:?}");
+    assert_eq!(not_utf8.header("content-type"), "application/problem+json");
+}

@@ -1,0 +1,22 @@
+//! Everything that is tested from the outside: the real binary, the real server, real databases. One binary, so that it
+//! links once and shares one PostgreSQL. `harness` makes a test that needs a running server with a database three lines.
+
+// Everything here is used by this binary alone, and a test says that it fails by panicking.
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+mod cli_config;
+mod cli_db_check;
+mod cli_failures;
+mod cli_help;
+mod cli_migrate;
+mod contract_coupons;
+mod docs;
+mod http_coupons;
+mod http_document;
+mod http_errors;
+mod http_greetings;
+mod http_health;
+mod ops_serve;
+mod schema;

@@ -1,0 +1,189 @@
+//! The life of `dlc serve`: start, several at once, loss of the database, stop.
+
+use serde_json::json;
+
+use crate::harness::{Database, Dlc, Engine, OnEngine, Server, on_both_engines, postgres};
+
+struct Empty(Database);
+
+impl OnEngine for Empty {
+    async fn on(engine: Engine) -> Self {
+        Self(Database::empty(engine).await)
+    }
+}
+
+on_both_engines! {
+    async fn an_empty_database_is_migrated_with_a_line_per_migration_and_then_served(database: Empty) {
+        let server = Server::start(database.0).await;
+        assert_eq!(server.get("/api/v1/coupons/none").await.status, 404);
+        let log = server.log();
+        let applied: Vec<_> = log.lines().filter(|line| line.contains("applied m2026")).collect();
+        assert_eq!(applied.len(), 5, "{log}");
+        for word in ["API ", "explorer ", "database ", "ready in "] {
+            assert_eq!(log.lines().filter(|line| line.contains(word)).count(), 1, "{word}: {log}");
+        }
+        assert!(log.lines().count() - applied.len() <= 6, "at most six lines beside the migrations: {log}");
+        let stopped = server.stop().await;
+        assert_eq!(stopped.code, 0, "{stopped:?}");
+        stopped.assert_no_secret();
+    }
+
+    async fn two_starts_leave_exactly_one_row_of_bootstrap_metadata(database: Empty) {
+        let server = Server::start(database.0).await;
+        let dlc = server.database.dlc();
+        assert_eq!(dlc.run(&["migrate", "up"]).await.code, 0);
+        assert_eq!(server.database.number("SELECT count(*) FROM bootstrap_metadata").await, 1);
+        assert_eq!(server.database.number("SELECT bootstrap_version FROM bootstrap_metadata").await, 1);
+    }
+
+    async fn eight_processes_started_at_once_on_an_empty_database_all_come_up(database: Empty) {
+        let database = database.0;
+        let dlcs: Vec<Dlc> = (0..8).map(|_| database.dlc()).collect();
+        let runs = dlcs.into_iter().map(|dlc| tokio::spawn(async move { dlc.run(&["migrate", "up", "--format", "json"]).await }));
+        let mut applied = 0;
+        for run in runs.collect::<Vec<_>>() {
+            let run = run.await.unwrap();
+            assert_eq!(run.code, 0, "{run:?}");
+            applied += run.json()["applied"].as_array().unwrap().len();
+        }
+        assert_eq!(applied, 5, "each migration exactly once");
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    }
+
+    async fn pending_migrations_are_not_served_when_only_checking(database: Empty) {
+        let database = database.0;
+        if database.engine == Engine::Sqlite {
+            std::fs::File::create(database.file()).unwrap();
+        }
+        let refused = database.dlc().run(&["serve", "--port", "0", "--migrate", "check"]).await;
+        refused.assert_error(1, "5 migrations are pending");
+    }
+
+    async fn ctrl_c_ends_it_with_exit_0_and_requests_in_flight_are_answered(server: Server) {
+        server.post("/api/coupons", json!({"name": "c", "amount": 500})).await;
+        // Whoever holds the row keeps every claim in flight, on either engine.
+        let holder = server.database.hold_coupons().await;
+        let mut requests = Vec::new();
+        for user in 0..5 {
+            let request = server.request(reqwest::Method::POST, "/api/coupons/claim");
+            requests.push(tokio::spawn(request.json(&json!({"user_id": user.to_string(), "coupon_name": "c"})).send()));
+        }
+        loop {
+            let pool = server.get("/api/health/db").await.body["pool"].clone();
+            if pool["in_use"].as_u64().unwrap() + pool["waiting"].as_u64().unwrap() >= 5 {
+                break;
+            }
+        }
+        server.signal("INT").await;
+        server.until_logged("asked to stop").await;
+        holder.release().await;
+        for request in requests {
+            assert_eq!(request.await.unwrap().unwrap().status(), 201);
+        }
+        assert_eq!(server.database.number("SELECT count(*) FROM claims").await, 5);
+        let stopped = server.finished().await;
+        assert_eq!(stopped.code, 0, "{stopped:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_serve_started_at_the_same_moment_on_an_empty_postgresql_both_come_up() {
+    let database = Database::empty(Engine::Postgres).await;
+    let (first, second) = (database.dlc(), database.dlc());
+    let other = Database::empty(Engine::Sqlite).await;
+    let (first, second) = tokio::join!(
+        Server::start_unready(database, first, &[]),
+        Server::start_unready(other, second, &[])
+    );
+    tokio::join!(first.until_ready(), second.until_ready());
+    let applied = |server: &Server| {
+        server
+            .log()
+            .lines()
+            .filter(|line| line.contains("applied m2026"))
+            .count()
+    };
+    assert_eq!(applied(&first) + applied(&second), 5);
+    assert_eq!(second.get("/api/health/db").await.body["backend"], "postgres");
+    assert_eq!(first.stop().await.code + second.stop().await.code, 0);
+}
+
+#[tokio::test]
+async fn a_lost_database_is_told_and_its_return_needs_no_restart() {
+    let server = Server::on(Engine::Postgres).await;
+    let cluster = postgres::cluster().await;
+    let name = server.database.name().to_owned();
+    // The database's own doorkeeper: nobody gets in, and whoever is in is thrown out.
+    cluster
+        .execute("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        .await;
+    let throw_out = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    cluster.execute("postgres", &throw_out).await;
+    let lost = server.until("/api/ready", 503).await;
+    assert_eq!(lost.body["reason"], "database_unhealthy", "{lost:?}");
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert_eq!(server.get("/api/v1/greet").await.status, 200);
+    let refused = server.get("/api/v1/coupons/c").await;
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, "1"),
+        "{refused:?}"
+    );
+    cluster
+        .execute("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+        .await;
+    server.until("/readyz", 200).await;
+    assert_eq!(server.get("/api/v1/coupons/c").await.status, 404);
+    assert!(server.log().contains("the database is back"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_deleted_sqlite_file_is_noticed() {
+    let server = Server::on(Engine::Sqlite).await;
+    std::fs::remove_file(server.database.file()).unwrap();
+    let lost = server.until("/readyz", 503).await;
+    assert_eq!(lost.body["database"], "database file missing", "{lost:?}");
+}
+
+#[tokio::test]
+async fn with_nothing_configured_the_embedded_database_is_made_and_said() {
+    let dlc = Dlc::new();
+    let file = dlc.directory().join("data/dlc.db");
+    let server = Server::start_as(Database::empty(Engine::Sqlite).await, dlc, &[]).await;
+    assert!(file.exists());
+    assert!(
+        server.log().contains("sqlite://data/dlc.db (the embedded default)"),
+        "{}",
+        server.log()
+    );
+    assert!(server.address().starts_with("127.0.0.1:"));
+}
+
+#[tokio::test]
+async fn json_logs_are_one_object_per_line() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    let dlc = database.dlc().env("DLC_LOG__FORMAT", "json");
+    let server = Server::start_as(database, dlc, &[]).await;
+    let log = server.stop().await.stderr;
+    for line in log.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        assert!(event["message"].is_string() && event["level"].is_string(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn health_asks_the_running_service() {
+    let server = Server::on(Engine::Sqlite).await;
+    let port = server.address().rsplit_once(':').unwrap().1.to_owned();
+    // Neither database nor secret: what it does not need must not keep it from answering.
+    let asked = Dlc::new()
+        .env("DLC_AUTH__SECRET_FILE", "/nonexistent")
+        .run(&["health", "--port", &port])
+        .await;
+    assert_eq!((asked.code, asked.stdout.as_str()), (0, "ready\n"), "{asked:?}");
+    assert_eq!(server.stop().await.code, 0);
+    Dlc::new()
+        .run(&["health", "--port", &port])
+        .await
+        .assert_error(1, "is not ready");
+}
