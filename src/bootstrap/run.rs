@@ -122,18 +122,15 @@ impl Session {
             Command::Serve(args) => {
                 let config = self.config(serve_flags(args), None)?;
                 self.log(&config);
-                block_on(async {
-                    let served = serve::serve(&config, self.started).await;
-                    if let Err(failure) = &served {
-                        tracing::error!(
-                            code = failure.code,
-                            exit_code = failure.exit as u8,
-                            "not serving: {}",
-                            failure.message
-                        );
+                // Said once: to people as an error, to machines as an event of the log that they read anyway.
+                match block_on(serve::serve(&config, self.started)) {
+                    Err(failure) if config.log.format == LogFormat::Json => {
+                        let (code, exit_code) = (failure.code, failure.exit as u8);
+                        tracing::error!(code, exit_code, hint = failure.hint, "{}", failure.message);
+                        Ok(failure.exit)
                     }
-                    served
-                })
+                    served => served,
+                }
             }
             Command::Migrate(command) => self.migrate(command),
             Command::Db(DbCommand::Check(args)) => self.check(args),

@@ -29,6 +29,8 @@ use crate::{
 /// How often the database is asked whether it is there, and how long it may take to say so (§3.5).
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_secs(1);
+/// How often it is said that the database is still waited for.
+const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait for the database's connections to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -145,14 +147,19 @@ async fn start(
     readiness: &Arc<Readiness>,
     api: &Api,
 ) -> Result<Database, Failure> {
+    let mut said: Option<Instant> = None;
     let database = dlc_database::connect_and_wait(options, config.database.wait, |error, left| {
         readiness.database_failed(error.failure);
-        tracing::warn!(
-            code = error.failure.code(),
-            "waiting for the database, {}s left: {}",
-            left.as_secs(),
-            error.cause
-        );
+        if said.is_none_or(|at| at.elapsed() >= WAITING_SAID_EVERY) {
+            said = Some(Instant::now());
+            let code = error.failure.code();
+            tracing::warn!(
+                code,
+                "waiting for the database, {}s left: {}",
+                left.as_secs(),
+                error.cause
+            );
+        }
     })
     .await?;
     api.watch(SqlMonitor::new(

@@ -183,21 +183,19 @@ async fn a_role_without_rights_is_77() {
 
 #[tokio::test]
 async fn a_strict_profile_without_database_or_secret_refuses_to_serve() {
-    let bare = Dlc::new()
-        .env("DLC_PROFILE", "production")
-        .run(&["serve", "--port", "0"])
-        .await;
-    bare.assert_error(78, "no signing secret is configured");
-    let dlc = Dlc::new()
-        .env("DLC_PROFILE", "production")
-        .env("DLC_AUTH__SECRET", &"s".repeat(32));
-    dlc.run(&["serve", "--port", "0"])
+    let strict = || {
+        Dlc::new()
+            .env("DLC_PROFILE", "production")
+            .env("DLC_LOG__FORMAT", "text")
+    };
+    let serve = &["serve", "--port", "0"];
+    strict()
+        .run(serve)
         .await
-        .assert_error(78, "no database is configured");
-    let short = Dlc::new()
-        .env("DLC_AUTH__SECRET", "cänary")
-        .run(&["serve", "--port", "0"])
-        .await;
+        .assert_error(78, "no signing secret is configured");
+    let secret = strict().env("DLC_AUTH__SECRET", &"s".repeat(32));
+    secret.run(serve).await.assert_error(78, "no database is configured");
+    let short = Dlc::new().env("DLC_AUTH__SECRET", "cänary").run(serve).await;
     short.assert_error(78, "expected a secret of 32 bytes or more");
 }
 

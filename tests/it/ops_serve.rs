@@ -172,6 +172,21 @@ async fn json_logs_are_one_object_per_line() {
 }
 
 #[tokio::test]
+async fn a_start_that_fails_is_one_event_with_its_code_for_machines() {
+    let dlc = Dlc::new()
+        .env("DATABASE_URL", "postgres://u@127.0.0.1:9/dlc_test")
+        .env("DLC_LOG__FORMAT", "json");
+    let failed = dlc.run(&["serve", "--port", "0", "--wait", "0s"]).await;
+    assert_eq!(failed.code, 69, "{failed:?}");
+    let last: serde_json::Value = serde_json::from_str(failed.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["code"], &last["exit_code"]),
+        (&json!("database_connection_refused"), &json!(69)),
+        "{last}"
+    );
+}
+
+#[tokio::test]
 async fn health_asks_the_running_service() {
     let server = Server::on(Engine::Sqlite).await;
     let port = server.address().rsplit_once(':').unwrap().1.to_owned();

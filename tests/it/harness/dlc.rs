@@ -42,6 +42,10 @@ impl Finished {
             .skip_while(|line| !line.starts_with("error: "))
             .collect();
         assert_eq!(self.code, code, "{self:?}");
+        assert!(
+            !self.stderr.contains(" ERROR "),
+            "the same thing is said twice: {self:?}"
+        );
         assert!((1..=3).contains(&error.len()), "{self:?}");
         assert!(error.join(" ").contains(words), "{words:?} is not in {self:?}");
         self.assert_no_secret();
