@@ -27,7 +27,7 @@ use sqlx::{
 };
 use tracing::log::LevelFilter;
 
-use crate::{error, statistics::Counters, url::DatabaseUrl};
+use crate::{error, reads::ReadPool, statistics::Counters, url::DatabaseUrl};
 
 /// Read-only connections beside the writer: measured, 1 + 4 beat any pool of writers (design 7 §4).
 const SQLITE_READERS: u32 = 4;
@@ -321,6 +321,14 @@ impl Database {
     /// For other reads.
     pub(crate) fn ro(&self) -> &DatabaseConnection {
         &self.0.ro
+    }
+
+    /// The pool for reads that need no transaction.
+    pub(crate) fn read_pool(&self) -> ReadPool {
+        match &self.0.pools {
+            Pools::Postgres(pool) => ReadPool::Postgres(pool.clone()),
+            Pools::Sqlite { readers, .. } => ReadPool::Sqlite(readers.clone()),
+        }
     }
 
     /// Counts and durations of operations.

@@ -23,25 +23,26 @@ use crate::{
     connection::Database,
     entity::{claims, coupons},
     error,
+    reads::CouponReads,
 };
 
 /// [`CouponRepository`] on both engines.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SeaOrmCouponRepository {
     database: Database,
+    reads: CouponReads,
 }
 
 /// Ids of one statement's rows: a LEFT JOIN is one statement, hence one snapshot, on either engine (I2).
 const FIND_WITH_CLAIMANTS: &str = "SELECT c.name, c.amount, c.remaining_amount, c.created_at, l.user_id \
      FROM coupons c LEFT JOIN claims l ON l.coupon_name = c.name WHERE c.name = $1 ORDER BY l.id";
 
-const FIND: &str = "SELECT name, amount, remaining_amount, created_at FROM coupons WHERE name = $1";
-
 impl SeaOrmCouponRepository {
-    /// A repository over connected pools.
+    /// A repository over connected pools; its reads run on the current runtime.
     #[must_use]
     pub fn new(database: Database) -> Arc<Self> {
-        Arc::new(Self { database })
+        let reads = CouponReads::start(&database.read_pool());
+        Arc::new(Self { database, reads })
     }
 
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
@@ -144,14 +145,7 @@ impl CouponRepository for SeaOrmCouponRepository {
     }
 
     async fn find(&self, name: &CouponName) -> Result<Option<Coupon>, StorageError> {
-        let connection = self.database.ro();
-        let statement = Statement::from_sql_and_values(connection.get_database_backend(), FIND, [name.as_str().into()]);
-        let row = self
-            .database
-            .counters()
-            .observe(async { connection.query_one_raw(statement).await.map_err(error::storage) })
-            .await?;
-        row.map(|row| coupon_of(&row)).transpose()
+        self.database.counters().observe(self.reads.find(name.clone())).await
     }
 
     async fn find_with_claimants(&self, name: &CouponName) -> Result<Option<(Coupon, Vec<ClaimantId>)>, StorageError> {

@@ -25,7 +25,16 @@ pub(crate) fn storage(error: DbErr) -> StorageError {
     StorageError::new(kind, error)
 }
 
-fn storage_kind(error: &sqlx::Error) -> StorageErrorKind {
+/// For a connection that was not to be had: whatever kept it from being made, there is none.
+pub(crate) fn no_connection(error: &sqlx::Error) -> StorageErrorKind {
+    match error {
+        sqlx::Error::PoolTimedOut => StorageErrorKind::Timeout,
+        _ => StorageErrorKind::Unavailable,
+    }
+}
+
+/// For an error of the driver itself.
+pub(crate) fn storage_kind(error: &sqlx::Error) -> StorageErrorKind {
     match error {
         sqlx::Error::PoolTimedOut => StorageErrorKind::Timeout,
         sqlx::Error::Database(e) => match e.code().as_deref().unwrap_or_default() {

@@ -16,6 +16,7 @@ mod inspection;
 mod migrator;
 mod monitor;
 mod ping;
+mod reads;
 mod statistics;
 mod url;
 
