@@ -6,8 +6,7 @@ FROM ${RUST_IMAGE} AS build
 # What the C parts of SQLite and of the TLS library need.
 RUN apk add --no-cache build-base cmake perl linux-headers
 WORKDIR /build
-# Linked statically: the runtime image needs no libraries.
-ENV RUSTFLAGS="-C target-feature=+crt-static"
+# On Alpine Rust links statically by itself (musl), so the runtime image needs no libraries.
 
 # The dependency layer: manifests and empty sources. It is rebuilt only when a manifest or the lock file changes.
 COPY Cargo.toml Cargo.lock ./

@@ -136,7 +136,7 @@ impl Session {
             Command::Db(DbCommand::Check(args)) => self.check(args),
             Command::Config(command) => self.config_command(command),
             Command::Health(args) => {
-                let flags = flag("--port", "server.port", args.port.clone()).into_iter().collect();
+                let flags = flag("--port", "server.port", args.port).into_iter().collect();
                 let config = self.config(flags, Some("server"))?;
                 block_on(health::run(
                     config.server.host,
@@ -157,13 +157,17 @@ impl Session {
 
     fn migrate(&self, command: MigrateCommand) -> Result<Exit, Failure> {
         let (name, lock_timeout) = match &command {
-            MigrateCommand::Up(args) => ("migrate up", args.run.lock_timeout.clone()),
-            MigrateCommand::Down(args) => ("migrate down", args.run.lock_timeout.clone()),
+            MigrateCommand::Up(args) => ("migrate up", args.run.lock_timeout),
+            MigrateCommand::Down(args) => ("migrate down", args.run.lock_timeout),
             MigrateCommand::Status(_) => ("migrate status", None),
         };
-        let flags = flag("--lock-timeout", "migrate.lock_timeout", lock_timeout)
-            .into_iter()
-            .collect();
+        let flags = flag(
+            "--lock-timeout",
+            "migrate.lock_timeout",
+            lock_timeout.map(humantime::format_duration),
+        )
+        .into_iter()
+        .collect();
         let config = self.config(flags, None)?;
         self.log(&config);
         let selected = services::selected(&config)?;
@@ -257,15 +261,19 @@ impl Session {
     }
 }
 
-fn flag(name: &'static str, key: &'static str, value: Option<String>) -> Option<Flag> {
-    value.map(|value| Flag { name, key, value })
+fn flag(name: &'static str, key: &'static str, value: Option<impl ToString>) -> Option<Flag> {
+    value.map(|value| Flag {
+        name,
+        key,
+        value: value.to_string(),
+    })
 }
 
 fn serve_flags(args: ServeArgs) -> Vec<Flag> {
     [
         flag("--host", "server.host", args.host),
         flag("--port", "server.port", args.port),
-        flag("--wait", "database.wait", args.wait),
+        flag("--wait", "database.wait", args.wait.map(humantime::format_duration)),
         flag("--migrate", "migrate.mode", args.migrate),
     ]
     .into_iter()

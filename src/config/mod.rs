@@ -10,6 +10,7 @@ pub mod layers;
 pub mod log;
 pub mod migrate;
 mod profile;
+mod reader;
 pub mod server;
 mod setting;
 pub mod shutdown;
@@ -26,7 +27,7 @@ pub use setting::{Section, Setting};
 pub use shutdown::ShutdownConfig;
 
 use layers::Layers;
-use setting::Reader;
+use reader::Reader;
 
 /// Every section, in the order of the template.
 pub const SECTIONS: &[Section] = &[

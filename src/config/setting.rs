@@ -2,9 +2,9 @@
 
 use std::{fmt::Display, net::IpAddr, path::PathBuf, time::Duration};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::{ConfigError, Profile, Provenance, layers::Layers};
+use super::Profile;
 
 /// A group of settings.
 #[derive(Clone, Copy, Debug)]
@@ -197,7 +197,7 @@ macro_rules! section {
                 }),+],
             };
 
-            pub(super) fn read(reader: &mut $crate::config::setting::Reader<'_>) -> Self {
+            pub(super) fn read(reader: &mut $crate::config::reader::Reader<'_>) -> Self {
                 Self { $($field: reader.get(concat!($section, ".", $key), $default)),+ }
             }
         }
@@ -205,58 +205,6 @@ macro_rules! section {
 }
 
 pub(super) use {section, words};
-
-/// Takes values out of the layers and collects what is wrong with them.
-pub(crate) struct Reader<'a> {
-    layers: &'a Layers,
-    profile: Profile,
-    provenance: Vec<Provenance>,
-    errors: Vec<String>,
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(layers: &'a Layers, profile: Profile) -> Self {
-        Self {
-            layers,
-            profile,
-            provenance: Vec::new(),
-            errors: Vec::new(),
-        }
-    }
-
-    pub(super) fn get<T: SettingValue>(&mut self, key: &'static str, default: fn(Profile) -> T) -> T {
-        let (value, source) = match self.layers.find(key) {
-            None => (default(self.profile), format!("default ({})", self.profile)),
-            Some(found) => match T::parse(found.text.expose_secret()) {
-                Some(value) => (value, found.source),
-                None => {
-                    let text = if T::SECRET {
-                        String::new()
-                    } else {
-                        format!(", not {:?}", found.text.expose_secret())
-                    };
-                    self.errors
-                        .push(format!("{key} from {}: expected {}{text}", found.source, T::EXPECTED));
-                    (default(self.profile), found.source)
-                }
-            },
-        };
-        self.provenance.push(Provenance {
-            key,
-            value: value.show(),
-            source,
-        });
-        value
-    }
-
-    pub(super) fn finish(self) -> Result<Vec<Provenance>, ConfigError> {
-        if self.errors.is_empty() {
-            Ok(self.provenance)
-        } else {
-            Err(ConfigError(self.errors))
-        }
-    }
-}
 
 /// The known name that a misspelt one probably means.
 pub(super) fn nearest<'a, T: AsRef<str> + ?Sized + Display + 'a>(

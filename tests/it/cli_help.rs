@@ -50,6 +50,9 @@ async fn wrong_usage_is_one_error_with_exit_64() {
         (&["migrate", "up", "--steps", "many"], "invalid value 'many'"),
         (&["migrate", "up", "--steps", "1", "--to", "x"], "cannot be used with"),
         (&["db", "check", "--format", "xml"], "invalid value 'xml'"),
+        (&["serve", "--port", "99999"], "99999 is not in 0..=65535"),
+        (&["serve", "--wait", "soon"], "invalid value 'soon'"),
+        (&["serve", "--migrate", "maybe"], "invalid value 'maybe'"),
         (
             &["--profile", "prod", "config", "show"],
             "expected development, test, staging or production",

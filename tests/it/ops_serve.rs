@@ -202,3 +202,56 @@ async fn health_asks_the_running_service() {
         .await
         .assert_error(1, "is not ready");
 }
+
+#[tokio::test]
+async fn a_claim_that_waits_too_long_for_the_row_is_503_and_the_server_gave_it_up() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let dlc = database.dlc().env("DLC_DATABASE__LOCK_TIMEOUT", "100ms");
+    let server = Server::start_as(database, dlc, &[]).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 1})).await;
+    let holder = server.database.hold_coupons().await;
+    let claim = || server.post("/api/coupons/claim", json!({"user_id": "u", "coupon_name": "c"}));
+    let late = claim().await;
+    late.assert_problem(503, "database_timeout");
+    assert_eq!(late.header("retry-after"), "1");
+    holder.release().await;
+    assert_eq!(claim().await.status, 201, "asking again tells the truth");
+}
+
+#[tokio::test]
+async fn migrations_take_the_direct_address_when_there_is_one() {
+    let database = Database::empty(Engine::Postgres).await;
+    let dlc = Dlc::new()
+        .env("DATABASE_URL", "postgres://u@127.0.0.1:9/pooled_test")
+        .env("DLC_DATABASE__MIGRATION_URL", &database.url);
+    assert_eq!(dlc.run(&["migrate", "up"]).await.code, 0);
+    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+}
+
+#[tokio::test]
+async fn a_command_is_ended_by_ctrl_c_with_130() {
+    use sqlx::{AssertSqlSafe, Connection, Executor};
+    let database = Database::empty(Engine::Postgres).await;
+    let mut holder = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    let lock = i64::from_be_bytes(*b"dlc_migr");
+    holder
+        .execute(AssertSqlSafe(format!("SELECT pg_advisory_lock({lock})")))
+        .await
+        .unwrap();
+    let dlc = database.dlc();
+    let mut child = dlc.command(&["migrate", "up"]).spawn().unwrap();
+    // It says that it waits, so its handlers stand and it does nothing else.
+    let mut said = tokio::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    tokio::io::AsyncBufReadExt::read_line(&mut said, &mut line)
+        .await
+        .unwrap();
+    assert!(line.starts_with("waiting for the migration lock"), "{line}");
+    let pid = child.id().unwrap().to_string();
+    tokio::process::Command::new("kill")
+        .args(["-s", "INT", &pid])
+        .status()
+        .await
+        .unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+}

@@ -4,7 +4,19 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::ports::migrations::HistoryError;
+/// The history and this binary do not fit together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// No migration of that name is known.
+    #[error("no migration is called {0}")]
+    UnknownTarget(String),
+    /// Migrations are applied that this binary does not know.
+    #[error("the database has migrations that this binary does not know: {}", .0.join(", "))]
+    UnknownApplied(Vec<String>),
+    /// An older migration is pending behind a newer applied one.
+    #[error("migrations are out of order, pending although newer ones are applied: {}", .0.join(", "))]
+    OutOfOrder(Vec<String>),
+}
 
 /// How one migration stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

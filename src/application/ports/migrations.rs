@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::connection::ConnectError;
-use crate::operations::migrate::{History, Target};
+use crate::operations::migrate::{History, HistoryError, Target};
 
 /// A migration that a run applied or reverted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,20 +96,6 @@ pub enum MigrateError {
         /// The driver's words.
         cause: String,
     },
-}
-
-/// The history and this binary do not fit together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HistoryError {
-    /// No migration of that name is known.
-    #[error("no migration is called {0}")]
-    UnknownTarget(String),
-    /// Migrations are applied that this binary does not know.
-    #[error("the database has migrations that this binary does not know: {}", .0.join(", "))]
-    UnknownApplied(Vec<String>),
-    /// An older migration is pending behind a newer applied one.
-    #[error("migrations are out of order, pending although newer ones are applied: {}", .0.join(", "))]
-    OutOfOrder(Vec<String>),
 }
 
 /// Runs the schema's migrations on one database.

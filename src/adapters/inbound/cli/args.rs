@@ -1,6 +1,6 @@
 //! What can be typed. The doc comments are the help texts.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -97,18 +97,18 @@ pub enum Command {
 pub struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS")]
-    pub host: Option<String>,
+    pub host: Option<IpAddr>,
 
     /// Port to listen on; 0 takes any free one
     #[arg(long, value_name = "PORT")]
-    pub port: Option<String>,
+    pub port: Option<u16>,
 
     /// How long to keep trying while the database cannot be reached
-    #[arg(long, value_name = "DURATION")]
-    pub wait: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub wait: Option<Duration>,
 
     /// What to do about pending migrations: auto applies them, check refuses to serve, off ignores them
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", value_parser = ["auto", "check", "off"])]
     pub migrate: Option<String>,
 }
 
@@ -127,8 +127,8 @@ pub enum MigrateCommand {
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// Longest wait for another process that migrates; then exit code 3
-    #[arg(long, value_name = "DURATION")]
-    pub lock_timeout: Option<String>,
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub lock_timeout: Option<Duration>,
 
     /// How to print the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -286,7 +286,7 @@ pub enum TemplateFormat {
 pub struct HealthArgs {
     /// Port of the service
     #[arg(long, value_name = "PORT")]
-    pub port: Option<String>,
+    pub port: Option<u16>,
 
     /// Longest wait for the answer
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = humantime::parse_duration)]

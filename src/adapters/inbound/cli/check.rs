@@ -161,17 +161,32 @@ fn look_of(status: Status) -> (&'static str, Tone) {
 }
 
 fn report_text(report: &Report, printer: Printer) {
-    for Finding {
-        id,
-        title,
-        status,
-        measured,
-        hint,
-        ..
-    } in &report.findings
-    {
+    // Checks that were skipped for one and the same reason are one line: what failed is what matters.
+    let together = |a: &Finding, b: &Finding| {
+        a.status == Status::Skipped && b.status == Status::Skipped && a.measured == b.measured
+    };
+    for group in report.findings.chunk_by(together) {
+        let Some(Finding {
+            id,
+            title,
+            status,
+            measured,
+            hint,
+            ..
+        }) = group.first()
+        else {
+            continue;
+        };
         let (word, tone) = look_of(*status);
-        printer.line(&format!("{}  {id}  {title}: {measured}", printer.paint(tone, word)));
+        let word = printer.paint(tone, word);
+        match group {
+            [_, .., last] => printer.line(&format!(
+                "{word}  {id} to {} ({} checks): {measured}",
+                last.id,
+                group.len()
+            )),
+            _ => printer.line(&format!("{word}  {id}  {title}: {measured}")),
+        }
         if let Some(hint) = hint {
             printer.line(&format!("           {} {hint}", printer.paint(Tone::Faint, "hint:")));
         }

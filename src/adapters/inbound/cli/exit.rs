@@ -1,10 +1,10 @@
 //! Exit codes, and the one place that decides which failure gets which.
 
 use dlc_application::{
-    operations::check::FailureClass,
+    operations::{check::FailureClass, migrate::HistoryError},
     ports::{
         connection::{ConnectError, ConnectFailure},
-        migrations::{HistoryError, MigrateError},
+        migrations::MigrateError,
     },
 };
 

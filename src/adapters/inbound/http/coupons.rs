@@ -22,6 +22,7 @@ enum Tag {
     /// Limited coupons and their claims.
     Coupons,
     /// The same calls at the paths of the first client; unknown fields are ignored there.
+    #[oai(rename = "Coupons (literal paths)")]
     CouponAliases,
 }
 

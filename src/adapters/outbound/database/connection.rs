@@ -8,7 +8,8 @@
 //! Not here: what an error means (`error.rs`), what a URL means (`url.rs`).
 
 use std::{
-    path::Path,
+    ffi::OsString,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -198,7 +199,7 @@ impl DatabaseOptions {
     pub(crate) fn sqlite_path(&self) -> Result<&Path, ConnectError> {
         self.url
             .file()
-            .map(std::path::PathBuf::as_path)
+            .map(PathBuf::as_path)
             .ok_or_else(|| error::failed(ConnectFailure::InvalidUrl, "not a SQLite URL", &self.url))
     }
 }
@@ -211,6 +212,24 @@ pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .log_statements(LevelFilter::Trace)
         .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT)
+}
+
+/// A file that SQLite keeps beside another one.
+pub(crate) fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Whether no connection has the file open in write-ahead mode.
+pub(crate) fn is_closed(path: &Path) -> bool {
+    !companion(path, "-wal").exists()
+}
+
+/// Options that only look. Without a write-ahead log the file is opened as immutable, because SQLite would otherwise make
+/// `-wal` and `-shm` files beside it.
+pub(crate) fn read_only_options(path: &Path) -> SqliteConnectOptions {
+    sqlite_options(path).read_only(true).immutable(is_closed(path))
 }
 
 #[derive(Debug)]

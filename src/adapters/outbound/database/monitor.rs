@@ -10,8 +10,8 @@ use dlc_application::ports::{
 use sea_orm::{ConnectionTrait, DatabaseConnection, SqlxSqliteConnector, Statement};
 
 use crate::{
-    connection::{Database, DatabaseOptions},
-    inspection::{SqlInspector, read_only_options},
+    connection::{Database, DatabaseOptions, read_only_options},
+    inspection::SqlInspector,
     migrator,
 };
 

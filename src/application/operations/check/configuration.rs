@@ -8,6 +8,7 @@ const fn check(id: &'static str, title: &'static str, judge: fn(&crate::ports::i
         title,
         layer: Layer::Configuration,
         class: FailureClass::Configuration,
+        engine: None,
         judge,
     }
 }

@@ -1,7 +1,10 @@
 //! MIG: is the schema the one that this binary was built for?
 
 use super::{Check, FailureClass, Layer, Verdict};
-use crate::{operations::migrate::History, ports::inspection::Facts};
+use crate::{
+    operations::migrate::History,
+    ports::inspection::{Engine, Facts},
+};
 
 const fn check(id: &'static str, title: &'static str, judge: fn(&Facts) -> Verdict) -> Check {
     Check {
@@ -9,6 +12,7 @@ const fn check(id: &'static str, title: &'static str, judge: fn(&Facts) -> Verdi
         title,
         layer: Layer::Migrations,
         class: FailureClass::Failed,
+        engine: None,
         judge,
     }
 }
@@ -51,14 +55,18 @@ pub(super) const CHECKS: &[Check] = &[
                 .hint("two branches were merged; see `dlc migrate status`"),
         })
     }),
-    check("MIG006", "migration lock", |facts| {
-        match facts.server.as_ref().map(|server| &server.value) {
-            None => Verdict::skipped("SQLite keeps none: see SQL006"),
-            Some(Err(_)) => Verdict::skipped("no session"),
-            Some(Ok(session)) => match &session.migration_lock_holder {
-                None => Verdict::ok("free"),
-                Some(holder) => Verdict::warn(format!("held by {holder}")).hint("a migration is running: wait for it"),
-            },
-        }
-    }),
+    Check {
+        engine: Some(Engine::Postgres),
+        ..check("MIG006", "migration lock", |facts| {
+            match facts.server.as_ref().map(|server| &server.value) {
+                None | Some(Err(_)) => Verdict::skipped("no session"),
+                Some(Ok(session)) => match &session.migration_lock_holder {
+                    None => Verdict::ok("free"),
+                    Some(holder) => {
+                        Verdict::warn(format!("held by {holder}")).hint("a migration is running: wait for it")
+                    }
+                },
+            }
+        })
+    },
 ];

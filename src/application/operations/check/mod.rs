@@ -11,7 +11,7 @@ pub mod sqlite;
 
 use std::time::Duration;
 
-use crate::ports::inspection::Facts;
+use crate::ports::inspection::{Engine, Facts};
 
 /// Layers in the order in which they stand on each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,6 +145,8 @@ pub struct Check {
     pub layer: Layer,
     /// The exit code class of its failure.
     pub class: FailureClass,
+    /// The engine it is about; `None`: both. On the other engine it is no part of the round.
+    pub engine: Option<Engine>,
     judge: fn(&Facts) -> Verdict,
 }
 
@@ -186,7 +188,7 @@ pub struct Finding {
 /// All findings of one round.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// One per check, in the catalogue's order.
+    /// One per check that applies to the engine, in the catalogue's order.
     pub findings: Vec<Finding>,
 }
 
@@ -217,7 +219,12 @@ impl Report {
 pub fn judge(facts: &Facts) -> Report {
     let mut failed: Option<(Layer, &'static str)> = None;
     let mut findings = Vec::new();
-    for check in catalogue() {
+    let engine = match &facts.config.database {
+        Some(Ok(database)) => Some(database.engine),
+        _ => None,
+    };
+    let applies = |check: &&Check| engine.is_none() || check.engine.is_none() || check.engine == engine;
+    for check in catalogue().filter(applies) {
         let verdict = match failed {
             Some((layer, id)) if layer < check.layer => Verdict::skipped(format!("{id} failed")),
             _ => (check.judge)(facts),

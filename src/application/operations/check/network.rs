@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Check, FailureClass, Layer, Verdict};
-use crate::ports::{connection::ConnectFailure, inspection::Facts};
+use crate::ports::{
+    connection::ConnectFailure,
+    inspection::{Engine, Facts},
+};
 
 const fn check(id: &'static str, title: &'static str, judge: fn(&Facts) -> Verdict) -> Check {
     Check {
@@ -11,11 +14,12 @@ const fn check(id: &'static str, title: &'static str, judge: fn(&Facts) -> Verdi
         title,
         layer: Layer::Network,
         class: FailureClass::Unreachable,
+        engine: Some(Engine::Postgres),
         judge,
     }
 }
 
-const NOT_POSTGRES: &str = "not PostgreSQL";
+const NOT_LOOKED_AT: &str = "not looked at";
 
 /// Above this, each new connection waits noticeably for its name.
 const SLOW_RESOLUTION: Duration = Duration::from_secs(1);
@@ -23,7 +27,7 @@ const SLOW_RESOLUTION: Duration = Duration::from_secs(1);
 pub(super) const CHECKS: &[Check] = &[
     check("NET001", "name resolution", |facts| {
         let Some(network) = &facts.network else {
-            return Verdict::skipped(NOT_POSTGRES);
+            return Verdict::skipped(NOT_LOOKED_AT);
         };
         let Some(resolution) = &network.resolution else {
             return Verdict::skipped(format!("{} needs none", network.address));
@@ -45,7 +49,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     check("NET002", "connection", |facts| {
         let Some(network) = &facts.network else {
-            return Verdict::skipped(NOT_POSTGRES);
+            return Verdict::skipped(NOT_LOOKED_AT);
         };
         let Some(connection) = &network.connection else {
             return Verdict::skipped("no address");
@@ -65,7 +69,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     check("NET003", "encryption", |facts| {
         let (Some(network), Some(server)) = (&facts.network, &facts.server) else {
-            return Verdict::skipped(NOT_POSTGRES);
+            return Verdict::skipped(NOT_LOOKED_AT);
         };
         match &server.value {
             Err(error) if error.failure == ConnectFailure::Tls => {

@@ -3,7 +3,7 @@
 use super::{Check, FailureClass, Layer, Verdict};
 use crate::ports::{
     connection::{ConnectError, ConnectFailure},
-    inspection::{Facts, ServerFacts},
+    inspection::{Engine, Facts, ServerFacts},
 };
 
 const fn check(id: &'static str, title: &'static str, class: FailureClass, judge: fn(&Facts) -> Verdict) -> Check {
@@ -12,6 +12,7 @@ const fn check(id: &'static str, title: &'static str, class: FailureClass, judge
         title,
         layer: Layer::Server,
         class,
+        engine: Some(Engine::Postgres),
         judge,
     }
 }
@@ -23,7 +24,7 @@ const OLDEST_MAJOR: i32 = 15;
 /// another check's, and this one is skipped.
 fn session(facts: &Facts, mine: fn(ConnectFailure) -> bool, good: impl FnOnce(&ServerFacts) -> Verdict) -> Verdict {
     let Some(server) = &facts.server else {
-        return Verdict::skipped("not PostgreSQL");
+        return Verdict::skipped("not looked at");
     };
     match &server.value {
         Ok(session) => good(session),

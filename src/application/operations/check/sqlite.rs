@@ -3,7 +3,7 @@
 use super::{Check, FailureClass, Layer, Verdict};
 use crate::ports::{
     connection::ConnectFailure,
-    inspection::{Facts, SqliteContent, SqliteFacts},
+    inspection::{Engine, Facts, SqliteContent, SqliteFacts},
 };
 
 const fn check(id: &'static str, title: &'static str, judge: fn(&Facts) -> Verdict) -> Check {
@@ -12,6 +12,7 @@ const fn check(id: &'static str, title: &'static str, judge: fn(&Facts) -> Verdi
         title,
         layer: Layer::File,
         class: FailureClass::Unreachable,
+        engine: Some(Engine::Sqlite),
         judge,
     }
 }
@@ -26,7 +27,7 @@ fn file(facts: &Facts, judge: impl FnOnce(&SqliteFacts) -> Verdict) -> Verdict {
     facts
         .sqlite
         .as_ref()
-        .map_or_else(|| Verdict::skipped("not SQLite"), judge)
+        .map_or_else(|| Verdict::skipped("not looked at"), judge)
 }
 
 fn content(facts: &Facts, judge: impl FnOnce(&SqliteContent) -> Verdict) -> Verdict {

@@ -6,9 +6,10 @@
 use dlc_application::ports::{inspection::Engine, migrations::MigrateError};
 use sqlx::{Connection, PgConnection, Row};
 
-use crate::{connection::DatabaseOptions, error};
-
-use super::sqlite::read_only_options;
+use crate::{
+    connection::{DatabaseOptions, read_only_options},
+    error,
+};
 
 /// Every table, its constraints and its indexes, sorted by name.
 ///

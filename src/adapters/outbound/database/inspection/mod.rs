@@ -15,7 +15,6 @@ use async_trait::async_trait;
 use dlc_application::ports::inspection::{ConfigFacts, DatabaseInspector, Engine, Facts, Timed};
 
 pub use catalogue::catalogue;
-pub(crate) use sqlite::read_only_options;
 
 use crate::connection::DatabaseOptions;
 

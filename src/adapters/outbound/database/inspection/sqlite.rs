@@ -1,11 +1,6 @@
 //! Facts about a SQLite file. Looking leaves nothing behind: no companion file, no lock that a writer would wait for.
 
-use std::{
-    ffi::OsString,
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::Read, path::Path};
 
 use dlc_application::ports::{
     connection::ConnectError,
@@ -13,27 +8,16 @@ use dlc_application::ports::{
 };
 use rustix::fs::Access;
 use sea_orm::SqlxSqliteConnector;
-use sqlx::{Row, SqlitePool, sqlite::SqliteConnectOptions};
+use sqlx::{Row, SqlitePool};
 
 use super::timed;
 use crate::{
-    connection::{DatabaseOptions, sqlite_options},
+    connection::{DatabaseOptions, companion, is_closed, read_only_options},
     error, migrator,
 };
 
 /// Where SQLite keeps the writer lock of a write-ahead log: byte 120 of the `-shm` file (its source: `wal.c`).
 const WAL_WRITE_LOCK: u64 = 120;
-
-/// Options that only look. Without a write-ahead log the file is opened as immutable, because SQLite would otherwise make
-/// `-wal` and `-shm` files beside it.
-pub(crate) fn read_only_options(path: &Path) -> SqliteConnectOptions {
-    sqlite_options(path).read_only(true).immutable(is_closed(path))
-}
-
-/// Whether no connection has the file open in write-ahead mode.
-fn is_closed(path: &Path) -> bool {
-    !companion(path, "-wal").exists()
-}
 
 /// The journal mode in the file's header (byte 18; 2 is write-ahead): an immutable connection would always say `delete`.
 fn journal_mode_of_closed(path: &Path) -> Option<String> {
@@ -82,12 +66,6 @@ pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, look
     }
     facts.sqlite = Some(file);
     facts
-}
-
-fn companion(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path.as_os_str());
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// What can be told without opening the database.

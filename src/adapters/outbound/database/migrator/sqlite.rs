@@ -17,7 +17,10 @@ use sea_orm::{
 };
 
 use super::{Run, history};
-use crate::{connection::DatabaseOptions, error, inspection::read_only_options};
+use crate::{
+    connection::{DatabaseOptions, read_only_options},
+    error,
+};
 
 /// How long SQLite itself waits for the writer lock before this runner looks at the clock again.
 const POLL: Duration = Duration::from_millis(200);
