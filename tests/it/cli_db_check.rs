@@ -110,9 +110,6 @@ async fn each_failure_on_the_way_to_the_server_is_its_own_check_s() {
     let no_database = on(cluster.url("missing_test")).await;
     assert_status(&no_database, "SRV003", "fail");
     assert_eq!(no_database.code, 69);
-    let no_encryption = on(format!("{}?sslmode=require", cluster.url("postgres"))).await;
-    assert_status(&no_encryption, "NET003", "fail");
-    assert_eq!(no_encryption.code, 69, "{no_encryption:?}");
 }
 
 #[tokio::test]
@@ -261,4 +258,45 @@ async fn a_replica_or_read_only_database_is_told() {
     assert_status(&check(&database.dlc()).await, "SRV007", "warn");
     let refused = database.dlc().run(&["migrate", "down", "--yes"]).await;
     refused.assert_error(1, "the database is read-only");
+}
+
+#[tokio::test]
+async fn encryption_is_judged_by_the_certificate() {
+    let cluster = postgres::cluster().await;
+    let Some(authority) = cluster.authority.as_ref().map(|path| path.display()) else {
+        panic!("DLC_TEST_DATABASE_URL names a server whose certificates are not this test's to make");
+    };
+    let by_address = cluster.url("postgres");
+    let by_name = by_address.replace("@127.0.0.1:", "@localhost:");
+    let on = |url: String| async move { check(&Dlc::new().env("DATABASE_URL", &url)).await };
+    for good in [
+        format!("{by_address}?sslmode=require"),
+        format!("{by_name}?sslmode=verify-full&sslrootcert={authority}"),
+        format!("{by_address}?sslmode=verify-ca&sslrootcert={authority}"),
+    ] {
+        let checked = on(good).await;
+        assert_status(&checked, "NET003", "ok");
+        assert_eq!(finding(&checked.json(), "NET003")["measured"], "TLSv1.3");
+    }
+    for (bad, why) in [
+        (
+            format!("{by_address}?sslmode=verify-full&sslrootcert={authority}"),
+            "not valid for name",
+        ),
+        (format!("{by_name}?sslmode=verify-full"), "UnknownIssuer"),
+        (
+            format!("{by_name}?sslmode=verify-full&sslrootcert=/nonexistent"),
+            "the file /nonexistent of sslrootcert",
+        ),
+    ] {
+        let checked = on(bad.clone()).await;
+        assert_status(&checked, "NET003", "fail");
+        assert_eq!(checked.code, 69);
+        assert!(checked.stdout.contains(why), "{why}: {checked:?}");
+        Dlc::new()
+            .env("DATABASE_URL", &bad)
+            .run(&["migrate", "status"])
+            .await
+            .assert_error(69, why);
+    }
 }

@@ -25,6 +25,8 @@ pub struct Cluster {
     base: String,
     /// Where it listens.
     pub port: u16,
+    /// The certificate of the authority that signed the server's; none for a server of somebody else's.
+    pub authority: Option<PathBuf>,
 }
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
@@ -71,6 +73,7 @@ impl Cluster {
         Self {
             base: url.rsplit_once('/').expect("a database").0.to_owned(),
             port,
+            authority: None,
         }
     }
 
@@ -101,7 +104,8 @@ impl Cluster {
         // The write end stays open until this process ends; then the shell ends the server and removes its directory.
         std::mem::forget(shell.stdin.take());
         let base = format!("postgres://dlc_test:{}@127.0.0.1:{port}", encode(PASSWORD));
-        let cluster = Self { base, port };
+        let authority = Some(directory.join("tls/ca.crt"));
+        let cluster = Self { base, port, authority };
         let started = Instant::now();
         while let Err(error) = PgConnection::connect(&cluster.url("postgres")).await {
             assert!(

@@ -16,8 +16,24 @@ printf '%s' "$PASSWORD" >"$DIR/password"
 chmod 644 "$DIR/password"
 $as "$BIN/initdb" -D "$DIR/data" -U dlc_test -A scram-sha-256 --pwfile="$DIR/password" -E UTF8 --locale=C \
     --no-sync --wal-segsize=1 >"$DIR/initdb.log" 2>&1 || { cat "$DIR/initdb.log" >&2; exit 1; }
+# A certificate for "localhost" (not for its address) by an authority that nobody knows but who is given tls/ca.crt.
+mkdir "$DIR/tls"
+cd "$DIR/tls"
+key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+{
+    openssl req -x509 $key -keyout ca.key -out ca.crt -subj /CN=test-authority -days 2
+    openssl req $key -keyout server.key -out server.csr -subj /CN=localhost
+    printf 'subjectAltName=DNS:localhost' >extensions
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile extensions
+} >"$DIR/openssl.log" 2>&1 || { cat "$DIR/openssl.log" >&2; exit 1; }
+[ "$(id -u)" != 0 ] || chown "$user" server.key server.crt
+chmod 600 server.key
+chmod 755 "$DIR"
+cd /
+
 # No fsync: these tests are about behaviour. What must survive a crash is tried on a cluster with the defaults.
 $as "$BIN/postgres" -D "$DIR/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
+    -c ssl=on -c ssl_cert_file="$DIR/tls/server.crt" -c ssl_key_file="$DIR/tls/server.key" \
     -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 \
     -c autovacuum=off -c shared_buffers=64MB -c max_connections=300 >"$DIR/server.log" 2>&1 &
 server=$!

@@ -118,6 +118,17 @@ impl DatabaseOptions {
     /// One connection of its own, outside of any pool.
     pub(crate) async fn postgres_session(&self) -> Result<PgConnection, ConnectError> {
         let options = self.postgres()?;
+        for (parameter, path) in self.url.certificate_files() {
+            // The driver's own error would name neither.
+            if let Err(e) = std::fs::File::open(&path) {
+                let cause = format!(
+                    "the file {} of {parameter} cannot be read: {}",
+                    path.display(),
+                    error::io_words(&e)
+                );
+                return Err(error::failed(ConnectFailure::Tls, cause, &self.url));
+            }
+        }
         match tokio::time::timeout(self.connect_timeout, options.connect()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(e)) => Err(error::connect(&e, &self.url)),

@@ -142,6 +142,8 @@ fn io_failure(error: &io::Error) -> ConnectFailure {
         // A Unix socket that is not there is a server that is not running.
         Kind::ConnectionRefused | Kind::NotFound => ConnectFailure::Refused,
         Kind::TimedOut => ConnectFailure::TimedOut,
+        // rustls wraps what is wrong with a certificate or a handshake like this.
+        Kind::InvalidData => ConnectFailure::Tls,
         Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => ConnectFailure::Unreachable,
         Kind::PermissionDenied => ConnectFailure::FilePermission,
         Kind::ConnectionReset

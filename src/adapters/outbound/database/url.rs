@@ -32,6 +32,17 @@ const POSTGRES_PARAMETERS: &[&str] = &[
     "options",
 ];
 
+/// Those of them that name files.
+const CERTIFICATE_PARAMETERS: &[&str] = &[
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+];
+
 /// Why a URL was refused. No part of the URL but its scheme or a parameter's name is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
@@ -143,6 +154,20 @@ impl DatabaseUrl {
     pub fn encryption_disabled(&self) -> bool {
         self.postgres_options()
             .is_some_and(|options| matches!(options.get_ssl_mode(), sqlx::postgres::PgSslMode::Disable))
+    }
+
+    /// Files of certificates and keys that the URL names: parameter and path.
+    pub(crate) fn certificate_files(&self) -> Vec<(String, PathBuf)> {
+        let Kind::Postgres(secret) = &self.kind else {
+            return Vec::new();
+        };
+        let Ok(url) = Url::parse(secret.expose_secret()) else {
+            return Vec::new();
+        };
+        url.query_pairs()
+            .filter(|(key, _)| CERTIFICATE_PARAMETERS.contains(&key.as_ref()))
+            .map(|(key, path)| (key.into_owned(), PathBuf::from(path.as_ref())))
+            .collect()
     }
 
     /// Whether a missing file may be made.
