@@ -114,7 +114,15 @@ pub struct SelectedDatabase {
 
 /// Passwords of the seeds' Compose files, of this project's and of many tutorials.
 const SAMPLE_PASSWORDS: &[&str] = &[
-    "postgres", "password", "changeme", "secret", "example", "admin", "dlc", "test",
+    "postgres",
+    "password",
+    "changeme",
+    "secret",
+    "example",
+    "admin",
+    "dlc",
+    "test",
+    "dlc-development-only",
 ];
 
 /// Chooses: the strongest source that names a database, be it a URL or a host, wins. Returns what disagreed with it too.
