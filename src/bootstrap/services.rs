@@ -114,7 +114,7 @@ pub(super) fn config_facts(config: &Config) -> ConfigFacts {
 
 /// The host that is spoken to in the clear, unless it is this machine.
 fn plaintext_to(url: &DatabaseUrl) -> Option<String> {
-    let (host, _) = url.host_and_encryption()?;
+    let host = url.host()?;
     let local = host == "localhost"
         || host.starts_with('/')
         || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());

@@ -41,6 +41,20 @@ async fn every_operation_states_its_errors_as_problems_and_has_an_id() {
             }
         }
     }
+    for (body, closed) in [
+        ("CreateCouponBody", true),
+        ("ClaimBody", true),
+        ("ClaimAliasBody", false),
+    ] {
+        let schema = &document["components"]["schemas"][body];
+        assert_eq!(schema["additionalProperties"] == false, closed, "{schema}");
+    }
+    let name = &document["components"]["schemas"]["CreateCouponBody"]["properties"]["name"];
+    assert_eq!(
+        (&name["minLength"], &name["maxLength"]),
+        (&1.into(), &255.into()),
+        "{name}"
+    );
     let claim = &document["paths"]["/api/v1/coupons/{name}/claims"]["post"]["responses"];
     for status in ["201", "400", "401", "404", "409", "413", "415", "500", "503"] {
         assert!(claim[status].is_object(), "{status}");

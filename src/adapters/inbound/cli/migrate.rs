@@ -62,7 +62,7 @@ pub async fn down(migrator: &dyn SchemaMigrator, args: DownArgs, printer: Printe
             .plan_down(&target)
             .map_err(|error| Failure::from(dlc_application::ports::migrations::MigrateError::from(error)))?;
         if !plan.is_empty() {
-            confirm(&plan, printer)?;
+            confirm(&plan, printer).await?;
         }
     }
     let steps = migrator.down(&target, &Progress { printer }).await?;
@@ -70,12 +70,14 @@ pub async fn down(migrator: &dyn SchemaMigrator, args: DownArgs, printer: Printe
     Ok(Exit::Done)
 }
 
-fn confirm(plan: &[String], printer: Printer) -> Result<(), Failure> {
+async fn confirm(plan: &[String], printer: Printer) -> Result<(), Failure> {
     printer.note(&format!(
         "would revert, with every row of their tables:\n  {}",
         plan.join("\n  ")
     ));
-    match printer.ask("Type yes to go on:") {
+    // On a thread of its own: Ctrl-C must end the command while it waits for an answer.
+    let answer = tokio::task::spawn_blocking(move || printer.ask("Type yes to go on:")).await;
+    match answer.ok().flatten() {
         None => Err(Failure::new(
             Exit::Usage,
             "confirmation_missing",

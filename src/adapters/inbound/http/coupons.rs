@@ -14,7 +14,7 @@ use super::{
     Services,
     fields::{Fields, field},
     problem::{Problem, problems},
-    text::Text,
+    scalars::{Amount, ShortText},
 };
 
 #[derive(Tags)]
@@ -31,16 +31,16 @@ enum Tag {
 #[oai(deny_unknown_fields, example)]
 struct CreateCouponBody {
     /// Its name: 1–255 characters, not blank.
-    name: Text,
+    name: ShortText,
     /// How many pieces there are: 1 to 2147483647.
-    amount: i64,
+    amount: Amount,
 }
 
 impl poem_openapi::types::Example for CreateCouponBody {
     fn example() -> Self {
         Self {
-            name: Text("salsa-10".to_owned()),
-            amount: 50,
+            name: ShortText("salsa-10".to_owned()),
+            amount: Amount(50),
         }
     }
 }
@@ -49,9 +49,9 @@ impl poem_openapi::types::Example for CreateCouponBody {
 #[derive(Debug, Object)]
 struct CreateCouponAliasBody {
     /// Its name: 1–255 characters, not blank.
-    name: Text,
+    name: ShortText,
     /// How many pieces there are: 1 to 2147483647.
-    amount: i64,
+    amount: Amount,
 }
 
 /// A claim for the coupon in the path.
@@ -59,13 +59,13 @@ struct CreateCouponAliasBody {
 #[oai(deny_unknown_fields, example)]
 struct ClaimBody {
     /// Who claims: 1–255 characters, not blank.
-    user_id: Text,
+    user_id: ShortText,
 }
 
 impl poem_openapi::types::Example for ClaimBody {
     fn example() -> Self {
         Self {
-            user_id: Text("user-1".to_owned()),
+            user_id: ShortText("user-1".to_owned()),
         }
     }
 }
@@ -74,9 +74,9 @@ impl poem_openapi::types::Example for ClaimBody {
 #[derive(Debug, Object)]
 struct ClaimAliasBody {
     /// Who claims: 1–255 characters, not blank.
-    user_id: Text,
+    user_id: ShortText,
     /// The coupon's name.
-    coupon_name: Text,
+    coupon_name: ShortText,
 }
 
 /// A coupon.
@@ -284,7 +284,7 @@ impl CouponsApi {
     /// Put a coupon on sale
     #[oai(path = "/coupons", method = "post", operation_id = "createCoupon")]
     async fn create(&self, body: Json<CreateCouponBody>) -> Result<CreatedCoupon, CreateCouponProblem> {
-        self.0.create(body.0.name.0, body.0.amount).await
+        self.0.create(body.0.name.0, body.0.amount.0).await
     }
 
     /// Look at a coupon
@@ -331,7 +331,7 @@ impl CouponAliasesApi {
     /// Put a coupon on sale
     #[oai(path = "/coupons", method = "post", operation_id = "createCouponAlias")]
     async fn create(&self, body: Json<CreateCouponAliasBody>) -> Result<CreatedCoupon, CreateCouponProblem> {
-        self.0.create(body.0.name.0, body.0.amount).await
+        self.0.create(body.0.name.0, body.0.amount.0).await
     }
 
     /// Claim a coupon

@@ -14,7 +14,7 @@ mod health;
 mod metrics;
 mod middleware;
 mod problem;
-mod text;
+mod scalars;
 
 use std::{
     sync::{Arc, OnceLock},

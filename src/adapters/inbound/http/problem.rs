@@ -189,6 +189,9 @@ impl Problem {
 /// Parsers' words as one line without names of this program's types.
 fn one_line(reason: &str) -> String {
     let reason = reason.split_once("\": ").map_or(reason, |(_, rest)| rest);
+    let reason = reason
+        .split_once(" (occurred while parsing")
+        .map_or(reason, |(before, _)| before);
     reason
         .replace(['\n', '\r'], " ")
         .trim()

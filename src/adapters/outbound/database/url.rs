@@ -134,19 +134,15 @@ impl DatabaseUrl {
         Some(SecretString::from(password))
     }
 
-    /// The server's host (a directory for a Unix socket), and whether the session will be encrypted for certain.
+    /// The server's host; a directory for a Unix socket; `None` for SQLite.
     #[must_use]
-    pub fn host_and_encryption(&self) -> Option<(String, bool)> {
+    pub fn host(&self) -> Option<String> {
         let options = self.postgres_options()?;
-        let host = options
-            .get_socket()
-            .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
-        use sqlx::postgres::PgSslMode::{Allow, Disable, Prefer, Require, VerifyCa, VerifyFull};
-        let encrypted = match options.get_ssl_mode() {
-            Disable | Allow | Prefer => false,
-            Require | VerifyCa | VerifyFull => true,
-        };
-        Some((host, encrypted))
+        Some(
+            options
+                .get_socket()
+                .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string()),
+        )
     }
 
     /// Whether encryption is switched off.
