@@ -12,6 +12,8 @@ use crate::harness::{Database, Engine, OnEngine, on_both_engines};
 
 struct Repository {
     coupons: Arc<SeaOrmCouponRepository>,
+    /// A second instance on the same database.
+    other: Arc<SeaOrmCouponRepository>,
     database: Database,
 }
 
@@ -33,9 +35,11 @@ impl OnEngine for Repository {
             pooler: Pooler::None,
             create_directory: false,
         };
-        let connected = connect(&options).await.unwrap();
+        let coupons = SeaOrmCouponRepository::new(connect(&options).await.unwrap());
+        let other = SeaOrmCouponRepository::new(connect(&options).await.unwrap());
         Self {
-            coupons: SeaOrmCouponRepository::new(connected),
+            coupons,
+            other,
             database,
         }
     }
@@ -110,19 +114,48 @@ on_both_engines! {
         assert_eq!(repository.database.number("SELECT count(*) FROM claims").await, 1);
     }
 
-    async fn no_more_pieces_are_given_out_than_there_are(repository: Repository) {
-        repository.coupons.create(&coupon("c", 10)).await.unwrap();
-        let claims = (0..100).map(|who| {
-            let coupons = Arc::clone(&repository.coupons);
-            // Every person asks twice.
-            tokio::spawn(async move { coupons.claim(&name("c"), &user(&(who / 2).to_string()), now()).await.unwrap() })
-        });
+    async fn whoever_waits_for_a_coupon_is_judged_by_what_is_left_then(repository: Repository) {
+        repository.coupons.create(&coupon("c", 3)).await.unwrap();
+        let holder = repository.database.hold_coupons().await;
+        // Ten claims of five people, all begun before any of them can be decided.
+        let claims: Vec<_> = (0..10)
+            .map(|who| {
+                let coupons = Arc::clone(&repository.coupons);
+                tokio::spawn(async move { coupons.claim(&name("c"), &user(&(who / 2).to_string()), now()).await.unwrap() })
+            })
+            .collect();
+        if repository.database.engine == Engine::Postgres {
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while repository.database.number(waiting).await < 10 {}
+        }
+        holder.release().await;
+        let mut verdicts = Vec::new();
+        for claim in claims {
+            verdicts.push(claim.await.unwrap());
+        }
+        let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
+        assert_eq!(count(ClaimVerdict::Claimed), 3, "{verdicts:?}");
+        assert_eq!(count(ClaimVerdict::UnknownCoupon), 0, "{verdicts:?}");
+        assert_eq!(repository.database.number("SELECT count(*) FROM claims").await, 3);
+        assert_eq!(repository.database.number("SELECT remaining_amount FROM coupons").await, 0);
+    }
+
+    async fn two_instances_give_out_no_more_pieces_than_there_are(repository: Repository) {
+        repository.coupons.create(&coupon("c", 30)).await.unwrap();
+        let claims: Vec<_> = (0..100)
+            .map(|who| {
+                let instance = if who % 2 == 0 { &repository.coupons } else { &repository.other };
+                let instance = Arc::clone(instance);
+                // Everybody asks both instances.
+                tokio::spawn(async move { instance.claim(&name("c"), &user(&(who / 2).to_string()), now()).await.unwrap() })
+            })
+            .collect();
         let mut granted = 0;
-        for claim in claims.collect::<Vec<_>>() {
+        for claim in claims {
             granted += usize::from(claim.await.unwrap() == ClaimVerdict::Claimed);
         }
-        assert_eq!(granted, 10);
-        let (found, claimants) = repository.coupons.find_with_claimants(&name("c")).await.unwrap().unwrap();
-        assert_eq!((found.remaining(), claimants.len()), (0, 10));
+        assert_eq!(granted, 30);
+        let (found, claimants) = repository.other.find_with_claimants(&name("c")).await.unwrap().unwrap();
+        assert_eq!((found.remaining(), claimants.len()), (0, 30));
     }
 }
