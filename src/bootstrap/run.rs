@@ -28,7 +28,7 @@ use crate::{
         },
         http::document,
     },
-    config::{self, Config, Flag, Sources, log::LogFormat, log::LogLevel},
+    config::{self, Config, ConfigError, Flag, Sources, log::LogFormat, log::LogLevel},
     telemetry,
 };
 
@@ -38,13 +38,14 @@ pub fn run(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
     let started = Instant::now();
-    // A variable that is not UTF-8 cannot be one of ours.
-    let environment: BTreeMap<String, String> = environment
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    // A variable whose name is not UTF-8 cannot be one of ours.
+    let environment: BTreeMap<String, OsString> = environment
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
         .collect();
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(usage(&error, &environment) as u8),
+        Err(error) => return ExitCode::from(usage(&error, &arguments, &environment) as u8),
     };
     let color = |terminal: bool| match cli.global.color {
         Color::Always => true,
@@ -67,13 +68,13 @@ pub fn run(
     ExitCode::from(exit as u8)
 }
 
-fn wants_color(environment: &BTreeMap<String, String>) -> bool {
+fn wants_color(environment: &BTreeMap<String, OsString>) -> bool {
     let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
     !set("NO_COLOR") && environment.get("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Help goes to stdout with 0; a wrong command line is one line and where to look, with 64.
-fn usage(error: &clap::Error, environment: &BTreeMap<String, String>) -> Exit {
+fn usage(error: &clap::Error, arguments: &[OsString], environment: &BTreeMap<String, OsString>) -> Exit {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
@@ -84,7 +85,15 @@ fn usage(error: &clap::Error, environment: &BTreeMap<String, String>) -> Exit {
             Exit::Usage
         }
         _ => {
-            let text = error.render().to_string();
+            let mut text = error.render().to_string();
+            // A URL at the wrong place may hold a password; it is not repeated.
+            for argument in arguments
+                .iter()
+                .filter_map(|argument| argument.to_str())
+                .filter(|text| text.contains("://"))
+            {
+                text = text.replace(argument, "…");
+            }
             let first: Vec<&str> = text
                 .lines()
                 .take_while(|line| !line.trim().is_empty())
@@ -109,7 +118,7 @@ fn usage(error: &clap::Error, environment: &BTreeMap<String, String>) -> Exit {
 
 /// One invocation.
 struct Session {
-    environment: BTreeMap<String, String>,
+    environment: BTreeMap<String, OsString>,
     global: Global,
     printer: Printer,
     color_err: bool,
@@ -137,13 +146,13 @@ impl Session {
             Command::Config(command) => self.config_command(command),
             Command::Health(args) => {
                 let flags = flag("--port", "server.port", args.port).into_iter().collect();
-                let config = self.config(flags, Some("server"))?;
-                block_on(health::run(
-                    config.server.host,
-                    config.server.port,
-                    args.timeout,
-                    self.printer,
-                ))
+                // Whatever is wrong, a health check answers 0 or 1.
+                let unhealthy = |failure: Failure| Failure {
+                    exit: Exit::Failed,
+                    ..failure
+                };
+                let server = self.config(flags, Some("server")).map_err(unhealthy)?.server;
+                block_on(health::run(server.host, server.port, args.timeout, self.printer)).map_err(unhealthy)
             }
             Command::Openapi(args) => {
                 self.printer.text(&match args.format {
@@ -182,25 +191,21 @@ impl Session {
     }
 
     fn check(&self, args: CheckArgs) -> Result<Exit, Failure> {
-        let config = self.config(
-            flag("--url", "database.url", args.url.clone()).into_iter().collect(),
-            None,
-        )?;
-        self.log(&config);
-        let inspector = config
-            .selected
-            .as_ref()
-            .ok()
-            .map(|selected| SqlInspector::new(&services::database_options(&config, selected, "db check")));
+        let flags = flag("--url", "database.url", args.url.clone()).into_iter().collect();
+        let (facts, inspector) = match self.load(flags, None) {
+            Ok(config) => {
+                self.log(&config);
+                let selected = config.selected.as_ref().ok();
+                let options = selected.map(|selected| services::database_options(&config, selected, "db check"));
+                (services::config_facts(&config), options.as_ref().map(SqlInspector::new))
+            }
+            // A configuration that cannot be read is what the doctor is there to tell of.
+            Err(error) => (services::broken_config_facts(error), None),
+        };
         let inspector = inspector
             .as_deref()
             .map(|inspector| inspector as &dyn DatabaseInspector);
-        block_on(interruptible(check::run(
-            inspector,
-            services::config_facts(&config),
-            args,
-            self.printer,
-        )))
+        block_on(interruptible(check::run(inspector, facts, args, self.printer)))
     }
 
     fn config_command(&self, command: ConfigCommand) -> Result<Exit, Failure> {
@@ -221,19 +226,23 @@ impl Session {
     }
 
     fn config(&self, flags: Vec<Flag>, only: Option<&'static str>) -> Result<Config, Failure> {
+        Ok(self.load(flags, only)?)
+    }
+
+    fn load(&self, flags: Vec<Flag>, only: Option<&'static str>) -> Result<Config, ConfigError> {
         let named = self
             .environment
             .get("DLC_CONFIG")
             .filter(|path| !path.is_empty())
             .map(PathBuf::from);
-        Ok(config::load(&Sources {
+        config::load(&Sources {
             environment: self.environment.clone(),
             flags,
             file: self.global.config.clone().or(named),
             profile: self.global.profile,
             directory: PathBuf::from("config"),
             only,
-        })?)
+        })
     }
 
     fn log(&self, config: &Config) {

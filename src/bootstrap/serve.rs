@@ -21,7 +21,7 @@ use super::{services, signals::Signals};
 use crate::{
     adapters::inbound::{
         cli::exit::{Exit, Failure},
-        http::{Api, acceptor::BoundedAcceptor},
+        http::{Api, InFlight, acceptor::BoundedAcceptor},
     },
     config::{Config, SelectedDatabase, migrate::MigrateMode},
 };
@@ -31,6 +31,8 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_secs(1);
 /// How often it is said that the database is still waited for.
 const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
+/// How long a connection that has sent half a request is waited for when the service leaves.
+const HALF_REQUEST: Duration = Duration::from_secs(1);
 /// Longest wait for the database's connections to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -72,11 +74,8 @@ pub(super) async fn serve(config: &Config, started: Instant) -> Result<Exit, Fai
             door.emptied().await;
         }
     };
-    let server = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(
-        endpoint,
-        leaving,
-        Some(config.shutdown.timeout),
-    );
+    // No time limit of poem's: `leave` keeps the time, and knows requests from connections that only began one.
+    let server = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(endpoint, leaving, None);
     let server = tokio::spawn(server);
 
     let options = services::database_options(config, selected, "serve");
@@ -92,7 +91,7 @@ pub(super) async fn serve(config: &Config, started: Instant) -> Result<Exit, Fai
 
     signals.leave.cancelled().await;
     readiness.enter(Phase::Stopping);
-    let leave = leave(config, stop, server, &database);
+    let leave = leave(config, stop, server, api.in_flight(), &database);
     let exit = tokio::select! {
         clean = leave => if clean { Exit::Done } else { Exit::Failed },
         () = signals.force.cancelled() => Exit::Failed,
@@ -259,18 +258,36 @@ async fn monitor(options: DatabaseOptions, readiness: Arc<Readiness>) {
     }
 }
 
-/// Leaves in the order of C17. Returns whether nothing was cut off.
+/// Leaves in the order of C17. Returns whether no request was cut off.
 async fn leave(
     config: &Config,
     stop: CancellationToken,
-    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    mut server: tokio::task::JoinHandle<std::io::Result<()>>,
+    in_flight: InFlight,
     database: &Database,
 ) -> bool {
     tokio::time::sleep(config.shutdown.delay).await;
-    let draining = Instant::now();
     stop.cancel();
-    let served = matches!(server.await, Ok(Ok(())));
-    let drained = draining.elapsed() < config.shutdown.timeout;
-    let closed = database.close(CLOSE_LIMIT).await;
-    served && drained && closed
+    let draining = Instant::now();
+    let mut busy = Instant::now();
+    while draining.elapsed() < config.shutdown.timeout {
+        if tokio::time::timeout(Duration::from_millis(20), &mut server)
+            .await
+            .is_ok()
+        {
+            break;
+        }
+        if in_flight.count() > 0 {
+            busy = Instant::now();
+        } else if busy.elapsed() > HALF_REQUEST {
+            // What is left are connections whose request never became whole.
+            break;
+        }
+    }
+    let drained = in_flight.count() == 0;
+    server.abort();
+    if !database.close(CLOSE_LIMIT).await {
+        tracing::warn!("the database did not let every connection go in time");
+    }
+    drained
 }

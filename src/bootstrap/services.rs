@@ -16,7 +16,7 @@ use crate::{
         },
         outbound::clock::SystemClock,
     },
-    config::{Config, SelectedDatabase, auth::CouponAccess, database::PoolerKind, server::Details},
+    config::{Config, ConfigError, SelectedDatabase, auth::CouponAccess, database::PoolerKind, server::Details},
 };
 
 /// The database to use, when there is one and nothing contradicts it.
@@ -109,6 +109,27 @@ pub(super) fn config_facts(config: &Config) -> ConfigFacts {
         contradictions: config.contradictions(),
         sample_password: selected.is_ok_and(|selected| selected.sample_password),
         plaintext_to: selected.ok().and_then(|selected| plaintext_to(&selected.url)),
+    }
+}
+
+/// The same when the configuration cannot be read.
+pub(super) fn broken_config_facts(error: ConfigError) -> ConfigFacts {
+    match error {
+        ConfigError::SecretFile { path, named_by, cause } => {
+            let error = Some(format!("named by {named_by}: {cause}"));
+            ConfigFacts {
+                secret_files: vec![SecretFile {
+                    path,
+                    error,
+                    open_to_others: false,
+                }],
+                ..ConfigFacts::default()
+            }
+        }
+        ConfigError::Invalid(sentences) => ConfigFacts {
+            contradictions: sentences,
+            ..ConfigFacts::default()
+        },
     }
 }
 

@@ -14,6 +14,7 @@ pub struct SigningSecret(pub SecretString);
 impl SettingValue for Option<SigningSecret> {
     const EXPECTED: &'static str = "a secret of 32 bytes or more";
     const SECRET: bool = true;
+    const TEXT: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
         let secret = SecretString::from(text);

@@ -58,11 +58,11 @@ section! {
         migration_url: Option<SecretString> = "migration_url", |_| None;
         /// Which engine is meant: auto (what the URL says), sqlite or postgres.
         r#type: DatabaseType = "type", |_| DatabaseType::Auto;
-        /// PostgreSQL in parts, instead of a URL: host name or address.
+        /// PostgreSQL in parts, instead of a URL: host name or address; localhost when only other parts are given.
         host: Option<String> = "host" ["DB_HOST"], |_| None;
         /// Port.
         port: u16 = "port" ["DB_PORT"], |_| 5432;
-        /// Role.
+        /// Role; postgres when it is left out.
         user: Option<String> = "user" ["DB_USER"], |_| None;
         /// Password, as it is: no percent-encoding here.
         password: Option<SecretString> = "password" ["DB_PASSWORD"], |_| None;
@@ -131,30 +131,48 @@ pub(super) fn select(
     layers: &Layers,
     profile: Profile,
 ) -> (Result<SelectedDatabase, String>, Vec<String>) {
-    let mut disagreements = Vec::new();
-    let url = layers.rank("database.url").zip(layers.find("database.url"));
-    let host = layers.rank("database.host").zip(layers.find("database.host"));
-    let (text, source) = match (url, host) {
-        (Some((url_rank, url)), Some((host_rank, host))) => {
-            let (winner, loser, text) = if host_rank > url_rank {
-                (&host.source, &url.source, parts_url(config))
-            } else {
-                (&url.source, &host.source, url.text.expose_secret().to_owned())
-            };
-            disagreements.push(format!("{loser} and {winner} both name a database; {winner} is used"));
-            (text, winner.clone())
+    let source = |key: &str| layers.find(key).map(|found| found.source);
+    // Parts without a host are for a server on this machine, unless a URL names another one.
+    let parts = ["database.host", "database.user", "database.password", "database.name"];
+    let parts_source = parts.iter().find_map(|key| source(key));
+    let (url_rank, host_rank) = (layers.rank("database.url"), layers.rank("database.host"));
+    let (text, winner) = match (layers.find("database.url"), parts_source) {
+        (Some(url), _) if host_rank.is_none_or(|host| url_rank.is_some_and(|url| url >= host)) => {
+            (url.text.expose_secret().to_owned(), url.source)
         }
-        (Some((_, url)), None) => (url.text.expose_secret().to_owned(), url.source),
-        (None, Some((_, host))) => (parts_url(config), host.source),
+        (_, Some(parts)) => (parts_url(config), parts),
+        (Some(url), None) => (url.text.expose_secret().to_owned(), url.source),
         (None, None) if profile.is_strict() => {
             let why = format!(
-                "no database is configured, and the profile {profile} assumes none; set DATABASE_URL, or DB_HOST, DB_USER, DB_PASSWORD and DB_NAME"
+                "no database is configured, and the profile {profile} assumes none; \
+                 set DATABASE_URL, or DB_HOST, DB_USER, DB_PASSWORD and DB_NAME"
             );
-            return (Err(why), disagreements);
+            return (Err(why), Vec::new());
         }
-        (None, None) => return (embedded(config), disagreements),
+        (None, None) => return (embedded(config), Vec::new()),
     };
-    (named(config, &text, source), disagreements)
+    let mut disagreements = Vec::new();
+    let url_won = source("database.url").as_ref() == Some(&winner);
+    let mut losers: Vec<String> = layers
+        .overruled("database.url")
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    losers.extend(source("database.url").filter(|_| !url_won));
+    if url_won {
+        losers.extend(source("database.host"));
+        let unused: Vec<String> = parts[1..].iter().filter_map(|key| source(key)).collect();
+        if host_rank.is_none() && !unused.is_empty() {
+            disagreements.push(format!(
+                "{} is not used: {winner} names the database",
+                unused.join(", ")
+            ));
+        }
+    }
+    for loser in losers {
+        disagreements.push(format!("{loser} and {winner} both name a database; {winner} is used"));
+    }
+    (named(config, &text, winner), disagreements)
 }
 
 fn embedded(config: &DatabaseConfig) -> Result<SelectedDatabase, String> {
@@ -200,15 +218,12 @@ fn parts_url(config: &DatabaseConfig) -> String {
         host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
         host => host.to_owned(),
     };
-    let mut text = "postgres://".to_owned();
-    if let Some(user) = &config.user {
-        text.push_str(&encode(user));
-        if let Some(password) = &config.password {
-            text.push(':');
-            text.push_str(&encode(password.expose_secret()));
-        }
-        text.push('@');
+    let mut text = format!("postgres://{}", encode(config.user.as_deref().unwrap_or("postgres")));
+    if let Some(password) = &config.password {
+        text.push(':');
+        text.push_str(&encode(password.expose_secret()));
     }
+    text.push('@');
     text.push_str(&format!("{host}:{}/{}", config.port, encode(&config.name)));
     text
 }
@@ -216,16 +231,25 @@ fn parts_url(config: &DatabaseConfig) -> String {
 /// Adds `ssl_mode` and `ssl_root_cert` where the URL does not say it itself.
 fn with_encryption(config: &DatabaseConfig, text: &str) -> String {
     let mut text = text.trim().to_owned();
-    if !text.starts_with("postgres") {
+    if !text.to_ascii_lowercase().starts_with("postgres") {
         return text;
     }
     let encode =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let query = text.split_once('?').map_or("", |(_, query)| query).to_owned();
+    let given = |names: &[&str]| {
+        query
+            .split('&')
+            .any(|pair| names.contains(&pair.split('=').next().unwrap_or_default()))
+    };
     let certificate = config.ssl_root_cert.as_ref().map(|path| path.display().to_string());
-    for (name, value) in [("sslmode", config.ssl_mode.clone()), ("sslrootcert", certificate)] {
-        if let Some(value) = value.filter(|_| !text.contains(&format!("{name}="))) {
+    for (names, value) in [
+        (&["sslmode", "ssl-mode"][..], config.ssl_mode.clone()),
+        (&["sslrootcert", "ssl-root-cert", "ssl-ca"], certificate),
+    ] {
+        if let Some(value) = value.filter(|_| !given(names)) {
             let separator = if text.contains('?') { '&' } else { '?' };
-            text.push_str(&format!("{separator}{name}={}", encode(&value)));
+            text.push_str(&format!("{separator}{}={}", names[0], encode(&value)));
         }
     }
     text

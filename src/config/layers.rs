@@ -3,22 +3,22 @@
 //! Every variable is a provider of its own, and its text stays text: figment's own environment provider re-types values
 //! (`0123` becomes 123) and repeats them, passwords included, when they do not fit.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, ffi::OsString, fs, path::PathBuf};
 
 use figment::{
     Figment, Metadata, Provider,
     providers::{Format, Yaml},
     value::{Dict, Map, Value},
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{ConfigError, Profile, setting::nearest, settings};
 
 /// Where settings may come from; whoever calls has read the environment and the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The environment.
-    pub environment: BTreeMap<String, String>,
+    /// The environment; a value need not be UTF-8.
+    pub environment: BTreeMap<String, OsString>,
     /// Settings given as flags.
     pub flags: Vec<Flag>,
     /// A file given by `--config` or `DLC_CONFIG`; it must exist, and replaces both files of the directory.
@@ -55,6 +55,8 @@ pub(super) struct Layers {
     figment: Figment,
     /// Names of the sources, the weakest first.
     order: Vec<String>,
+    /// Variables and flags that gave a value, the weakest first, with what they gave.
+    given: Vec<(String, String, SecretString)>,
     profile: Profile,
     unknown: Vec<String>,
     secret_files: Vec<String>,
@@ -71,6 +73,7 @@ impl Layers {
         let mut layers = Self {
             figment: Figment::new(),
             order: Vec::new(),
+            given: Vec::new(),
             profile,
             unknown: Vec::new(),
             secret_files: Vec::new(),
@@ -79,7 +82,7 @@ impl Layers {
         layers.files(sources)?;
         layers.variables(sources)?;
         for flag in &sources.flags {
-            layers.add(flag.key, &flag.value, flag.name.to_owned());
+            layers.give(flag.key, &flag.value, flag.name.to_owned());
         }
         Ok(layers)
     }
@@ -129,23 +132,20 @@ impl Layers {
         for path in paths {
             let shown = path.display().to_string();
             let text = fs::read_to_string(&path).map_err(|e| {
-                ConfigError(vec![format!(
+                ConfigError::Invalid(vec![format!(
                     "the configuration file {shown} cannot be read: {}",
                     words(&e)
                 )])
             })?;
             let data = Yaml::string(&text).data().map_err(|e| {
-                ConfigError(vec![format!(
-                    "the configuration file {shown} is not valid YAML: {}",
-                    e.kind
-                )])
+                ConfigError::Invalid(vec![format!("the configuration file {shown} {}", yaml_words(&e.kind))])
             })?;
             let mut entries = Vec::new();
             for dict in data.into_values() {
                 flatten("", dict, &mut entries);
             }
-            for (key, text) in entries {
-                self.entry(&key, &text, &shown)?;
+            for (key, value) in entries {
+                self.entry(&key, &value, &shown)?;
             }
         }
         Ok(())
@@ -155,11 +155,17 @@ impl Layers {
         self.only.is_none_or(|section| key.split('.').next() == Some(section))
     }
 
-    fn entry(&mut self, key: &str, text: &str, file: &str) -> Result<(), ConfigError> {
+    fn entry(&mut self, key: &str, value: &Value, file: &str) -> Result<(), ConfigError> {
         if !self.wants(key) {
             return Ok(());
         }
-        if settings().any(|setting| setting.key == key) {
+        let text = &scalar(value).unwrap_or_default();
+        if let Some(setting) = settings().find(|setting| setting.key == key) {
+            if setting.text && matches!(value, Value::Num(..) | Value::Bool(..)) {
+                let why =
+                    format!("{key} in {file} is not a text: put it in quotes, so that it is taken as it is written");
+                return Err(ConfigError::Invalid(vec![why]));
+            }
             self.add(key, text, file.to_owned());
         } else if let Some(setting) = settings().find(|setting| Some(setting.key) == key.strip_suffix("_file")) {
             let secret = self.secret(text, key)?;
@@ -188,12 +194,12 @@ impl Layers {
                 continue;
             }
             let file_name = format!("{name}_FILE");
-            if let Some(path) = sources.environment.get(&file_name).filter(|path| !path.is_empty()) {
+            if let Some(path) = variable(sources, &file_name)? {
                 let text = self.secret(path, &file_name)?;
-                self.add(key, &text, file_name);
+                self.give(key, &text, file_name);
             }
-            if let Some(text) = sources.environment.get(name).filter(|text| !text.is_empty()) {
-                self.add(key, text, name.clone());
+            if let Some(text) = variable(sources, name)? {
+                self.give(key, text, name.clone());
             }
         }
         for name in sources.environment.keys().filter(|name| name.starts_with("DLC_")) {
@@ -213,13 +219,30 @@ impl Layers {
 
     fn secret(&mut self, path: &str, by: &str) -> Result<String, ConfigError> {
         self.secret_files.push(path.to_owned());
-        let text = fs::read_to_string(path).map_err(|e| {
-            ConfigError(vec![format!(
-                "the file {path}, named by {by}, cannot be read: {}",
-                words(&e)
-            )])
+        let text = fs::read_to_string(path).map_err(|e| ConfigError::SecretFile {
+            path: path.to_owned(),
+            named_by: by.to_owned(),
+            cause: words(&e),
         })?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
+    /// Adds a value of a variable or a flag: of these it is remembered who gave what.
+    fn give(&mut self, key: &str, text: &str, source: String) {
+        self.given
+            .push((key.to_owned(), source.clone(), SecretString::from(text)));
+        self.add(key, text, source);
+    }
+
+    /// Variables and flags that gave a setting a value other than the one in force, the weakest first.
+    pub(super) fn overruled(&self, key: &str) -> Vec<&str> {
+        let Some(found) = self.find(key) else { return Vec::new() };
+        let differs = |text: &SecretString| text.expose_secret() != found.text.expose_secret();
+        self.given
+            .iter()
+            .filter(|(of, _, text)| of == key && differs(text))
+            .map(|(_, source, _)| source.as_str())
+            .collect()
     }
 
     fn add(&mut self, key: &str, text: &str, source: String) {
@@ -242,16 +265,38 @@ fn profile(sources: &Sources) -> Result<Profile, ConfigError> {
     if let Some(profile) = sources.profile {
         return Ok(profile);
     }
-    match sources.environment.get("DLC_PROFILE").filter(|name| !name.is_empty()) {
+    match variable(sources, "DLC_PROFILE")? {
         None => Ok(Profile::default()),
         Some(name) => name
             .parse()
-            .map_err(|why| ConfigError(vec![format!("DLC_PROFILE: {why}, not {name:?}")])),
+            .map_err(|why| ConfigError::Invalid(vec![format!("DLC_PROFILE: {why}, not {name:?}")])),
     }
 }
 
 fn source_name(metadata: &Metadata) -> String {
     metadata.name.to_string()
+}
+
+/// A variable's text. Empty is unset; what is no text must not be taken for unset, or another database would be used.
+fn variable<'a>(sources: &'a Sources, name: &str) -> Result<Option<&'a str>, ConfigError> {
+    match sources.environment.get(name).map(|value| value.to_str()) {
+        None | Some(Some("")) => Ok(None),
+        Some(Some(text)) => Ok(Some(text)),
+        Some(None) => Err(ConfigError::Invalid(vec![format!(
+            "the variable {name} is not valid UTF-8"
+        )])),
+    }
+}
+
+/// What is wrong with a YAML file, without its contents: a file that is no configuration may hold secrets.
+fn yaml_words(kind: &figment::error::Kind) -> String {
+    match kind {
+        figment::error::Kind::Message(text) => {
+            let place = text.find(" at line ").map_or("", |at| &text[at..]);
+            format!("is not valid YAML{place}")
+        }
+        _ => "is not a mapping of sections to keys and values".to_owned(),
+    }
 }
 
 /// An operating system's error without its number.
@@ -260,7 +305,7 @@ fn words(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
-fn flatten(prefix: &str, dict: Dict, entries: &mut Vec<(String, String)>) {
+fn flatten(prefix: &str, dict: Dict, entries: &mut Vec<(String, Value)>) {
     for (name, value) in dict {
         let key = if prefix.is_empty() {
             name
@@ -269,7 +314,7 @@ fn flatten(prefix: &str, dict: Dict, entries: &mut Vec<(String, String)>) {
         };
         match value {
             Value::Dict(_, inner) => flatten(&key, inner, entries),
-            other => entries.push((key, scalar(&other).unwrap_or_default())),
+            other => entries.push((key, other)),
         }
     }
 }

@@ -91,10 +91,33 @@ pub struct Provenance {
     pub source: String,
 }
 
-/// Settings that cannot be used, one sentence each; no secret in any.
+/// Settings that cannot be used; no secret in any sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("; "))]
-pub struct ConfigError(pub Vec<String>);
+#[error("{}", self.sentences().join("; "))]
+pub enum ConfigError {
+    /// Values or files, one sentence each.
+    Invalid(Vec<String>),
+    /// A file that a secret is to be read from.
+    SecretFile {
+        /// Its path.
+        path: String,
+        /// The variable or key that names it.
+        named_by: String,
+        /// Why it cannot be read.
+        cause: String,
+    },
+}
+
+impl ConfigError {
+    fn sentences(&self) -> Vec<String> {
+        match self {
+            Self::Invalid(sentences) => sentences.clone(),
+            Self::SecretFile { path, named_by, cause } => {
+                vec![format!("the file {path}, named by {named_by}, cannot be read: {cause}")]
+            }
+        }
+    }
+}
 
 /// Reads every source and checks every value.
 ///
@@ -131,7 +154,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
 }
 
 impl Config {
-    /// Options that exclude each other, each in a sentence.
+    /// Options that exclude each other or cannot work, each in a sentence.
     #[must_use]
     pub fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -145,10 +168,51 @@ impl Config {
                 selected.url.redacted()
             ));
         }
-        if self.database.max_idle_conns > self.database.max_open_conns {
-            found.push("database.max_idle_conns is above database.max_open_conns".to_owned());
+        let (idle, open) = (self.database.max_idle_conns, self.database.max_open_conns);
+        if idle > open && self.is_given("database.max_idle_conns") {
+            found.push(format!(
+                "database.max_idle_conns ({idle}) is above database.max_open_conns ({open})"
+            ));
+        }
+        for (key, number) in [
+            ("database.max_open_conns", open),
+            ("server.max_connections", self.server.max_connections),
+        ] {
+            if number == 0 {
+                found.push(format!("{key} must be at least 1"));
+            }
+        }
+        for (key, duration) in [
+            ("server.request_timeout", self.server.request_timeout),
+            ("database.acquire_timeout", self.database.acquire_timeout),
+            ("database.connect_timeout", self.database.connect_timeout),
+        ] {
+            if duration.is_zero() {
+                found.push(format!("{key} must be longer than 0s"));
+            }
+        }
+        // PostgreSQL counts these in milliseconds, in 32 bits.
+        for (key, duration) in [
+            ("database.statement_timeout", self.database.statement_timeout),
+            ("database.lock_timeout", self.database.lock_timeout),
+            (
+                "database.idle_in_transaction_timeout",
+                self.database.idle_in_transaction_timeout,
+            ),
+        ] {
+            let ms = duration.as_millis();
+            if (ms == 0 && !duration.is_zero()) || ms > i32::MAX as u128 {
+                found.push(format!("{key} must be 0s (never), or from 1ms to 24days"));
+            }
         }
         found
+    }
+
+    /// Whether a setting was given by any source, rather than left at its default.
+    fn is_given(&self, key: &str) -> bool {
+        self.provenance
+            .iter()
+            .any(|setting| setting.key == key && !setting.source.starts_with("default ("))
     }
 
     /// What a strict profile must have to serve (C5), each missing thing in a sentence with the ways to give it.

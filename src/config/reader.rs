@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
         if self.errors.is_empty() {
             Ok(self.provenance)
         } else {
-            Err(ConfigError(self.errors))
+            Err(ConfigError::Invalid(self.errors))
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Setting {
     pub aliases: &'static [&'static str],
     /// Whether its value is masked.
     pub secret: bool,
+    /// Whether any text is a value.
+    pub text: bool,
     /// Its default in a profile, in words; `None` when it is unset.
     pub default: fn(Profile) -> Option<String>,
 }
@@ -48,6 +50,8 @@ pub(crate) trait SettingValue: Sized {
     const EXPECTED: &'static str;
     /// Whether a value is masked wherever it is shown.
     const SECRET: bool = false;
+    /// Whether any text is a value, so that a YAML number must be quoted to be taken as it was written.
+    const TEXT: bool = false;
     /// Reads a value.
     fn parse(text: &str) -> Option<Self>;
     /// Shows a value; `None` when it is unset.
@@ -73,7 +77,19 @@ plain_setting_value! {
     u32 => "a whole number",
     bool => "true or false",
     IpAddr => "an IP address",
-    String => "a text",
+}
+
+impl SettingValue for String {
+    const EXPECTED: &'static str = "a text";
+    const TEXT: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.clone())
+    }
 }
 
 impl SettingValue for Duration {
@@ -90,6 +106,7 @@ impl SettingValue for Duration {
 
 impl SettingValue for Option<String> {
     const EXPECTED: &'static str = "a text";
+    const TEXT: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
         Some(Some(text.to_owned()))
@@ -102,6 +119,7 @@ impl SettingValue for Option<String> {
 
 impl SettingValue for Option<PathBuf> {
     const EXPECTED: &'static str = "a path";
+    const TEXT: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
         Some(Some(PathBuf::from(text)))
@@ -127,6 +145,7 @@ impl SettingValue for Option<u16> {
 impl SettingValue for Option<SecretString> {
     const EXPECTED: &'static str = "a secret";
     const SECRET: bool = true;
+    const TEXT: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
         Some(Some(SecretString::from(text)))
@@ -190,6 +209,7 @@ macro_rules! section {
                     expected: <$type as $crate::config::setting::SettingValue>::EXPECTED,
                     aliases: &[$($($alias),+)?],
                     secret: <$type as $crate::config::setting::SettingValue>::SECRET,
+                    text: <$type as $crate::config::setting::SettingValue>::TEXT,
                     default: |profile| {
                         let default: fn($crate::config::Profile) -> $type = $default;
                         $crate::config::setting::SettingValue::show(&default(profile))

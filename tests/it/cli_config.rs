@@ -106,9 +106,28 @@ async fn the_database_is_named_by_the_strongest_of_url_and_parts() {
         .env("DLC_DATABASE__HOST", "strong");
     assert_eq!(url(&show(both).await), "postgres://ann@strong:5432/shop");
     let both = Dlc::new()
-        .env("DATABASE_URL", "postgres://whole/x")
+        .env("DATABASE_URL", "postgres://u@whole/x")
         .env("DLC_DATABASE__URL", "postgres://eve@own/y");
-    assert_eq!(url(&show(both).await), "postgres://eve@own:5432/y");
+    let report = show(both).await;
+    assert_eq!(url(&report), "postgres://eve@own:5432/y");
+    assert_eq!(
+        report["warnings"][0],
+        "DATABASE_URL and DLC_DATABASE__URL both name a database; DLC_DATABASE__URL is used"
+    );
+    let unused = Dlc::new()
+        .env("DATABASE_URL", "postgres://u@whole/x")
+        .env("DLC_DATABASE__PASSWORD", "cänary");
+    let report = show(unused).await;
+    assert_eq!(
+        report["warnings"][0],
+        "DLC_DATABASE__PASSWORD is not used: DATABASE_URL names the database"
+    );
+    let no_host = Dlc::new().env("DB_USER", "ann").env("DB_NAME", "shop");
+    assert_eq!(
+        url(&show(no_host).await),
+        "postgres://ann@localhost:5432/shop",
+        "never silently another database"
+    );
 }
 
 #[tokio::test]
@@ -122,6 +141,40 @@ async fn a_value_stays_the_text_it_is() {
     )
     .await;
     assert_eq!(report["database"]["url"], "postgres://true@h:5432/dlc");
+    let unquoted = Dlc::new().file("config/default.yaml", "database:\n  host: h\n  user: 1.10\n");
+    unquoted.run(&["config", "show"]).await.assert_error(
+        78,
+        "database.user in config/default.yaml is not a text: put it in quotes",
+    );
+    let quoted = Dlc::new().file("config/default.yaml", "database:\n  host: h\n  user: \"1.10\"\n");
+    assert_eq!(
+        show(quoted).await["database"]["url"],
+        "postgres://1%2E10@h:5432/dlc".replace("%2E", ".")
+    );
+}
+
+#[tokio::test]
+async fn encryption_settings_reach_the_url_whatever_its_spelling() {
+    for url in [
+        "postgres://u@h/d",
+        "Postgres://u@h/d",
+        "postgresql+asyncpg://u:sslmode=x@h/d",
+    ] {
+        let bogus = Dlc::new()
+            .env("DATABASE_URL", url)
+            .env("DB_SSL_MODE", "bogus")
+            .run(&["config", "check"])
+            .await;
+        bogus.assert_error(78, "the value of the parameter \"sslmode\" is not known");
+    }
+    let own = Dlc::new()
+        .env("DATABASE_URL", "postgres://u@h/d?ssl-mode=require")
+        .env("DB_SSL_MODE", "bogus");
+    assert_eq!(
+        own.run(&["config", "check"]).await.code,
+        0,
+        "what the URL says itself counts"
+    );
 }
 
 #[tokio::test]

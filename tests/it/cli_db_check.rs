@@ -300,3 +300,33 @@ async fn encryption_is_judged_by_the_certificate() {
             .assert_error(69, why);
     }
 }
+
+#[tokio::test]
+async fn a_check_that_could_not_be_made_does_not_look_like_one_that_passed() {
+    let dlc = Dlc::new().env("DATABASE_URL", "postgres://u@127.0.0.1:9/dlc_test");
+    for arguments in [&["--only", "MIG001"][..], &["--skip", "NET002"]] {
+        let checked = dlc
+            .run(&[&["db", "check", "--format", "json"], arguments].concat())
+            .await;
+        assert_eq!(checked.code, 69, "{checked:?}");
+        assert_status(&checked, "NET002", "fail");
+    }
+    assert_eq!(dlc.run(&["db", "check", "--only", "CFG001"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_locked_history_ends_the_round_in_time() {
+    use sqlx::{Connection, Executor};
+    let database = Database::migrated(Engine::Postgres).await;
+    let mut holder = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    holder.execute("LOCK TABLE seaql_migrations").await.unwrap();
+    let checked = database
+        .dlc()
+        .run(&["db", "check", "--timeout", "1s", "--format", "json"])
+        .await;
+    assert_status(&checked, "MIG001", "fail");
+    assert_eq!(checked.code, 1);
+    let status = database.dlc().run(&["migrate", "status"]).await;
+    status.assert_error(3, "reading the history waited too long for a lock");
+}

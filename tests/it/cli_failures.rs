@@ -88,6 +88,8 @@ async fn a_url_that_cannot_be_used_is_78_and_not_repeated() {
     )
     .await;
     assert_all("sqlite::memory:", 78, "name a file").await;
+    assert_all("postgres://u:12/cänary@127.0.0.1/dlc_test", 78, "is not encoded").await;
+    assert_all("postgres://u:12?cänary@127.0.0.1/dlc_test", 78, "is not encoded").await;
 }
 
 #[tokio::test]
@@ -156,6 +158,91 @@ async fn a_configuration_that_cannot_be_read_is_78() {
         .run(&["migrate", "status"])
         .await;
     secret.assert_error(78, "the file /nonexistent, named by DB_PASSWORD_FILE, cannot be read");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_configuration_is_not_repeated() {
+    for text in [
+        "DATABASE_URL=postgres://u:cänary@h/d",
+        "- cänary",
+        "a: [cänary",
+        "database:\n  password: cänary: x",
+    ] {
+        let refused = Dlc::new()
+            .file("x.yaml", text)
+            .run(&["--config", "x.yaml", "config", "show"])
+            .await;
+        refused.assert_error(78, "the configuration file x.yaml is not");
+    }
+    let argument = Dlc::new().run(&["migrate", "up", "postgres://u:cänary@h/d"]).await;
+    argument.assert_error(64, "unexpected argument");
+}
+
+#[tokio::test]
+async fn a_variable_that_is_no_text_is_78_and_not_taken_for_unset() {
+    use std::os::unix::ffi::OsStringExt;
+    let dlc = Dlc::new();
+    let mut command = dlc.command(&["migrate", "status"]);
+    command.env(
+        "DATABASE_URL",
+        std::ffi::OsString::from_vec(b"postgres://u:\xff@h/d".to_vec()),
+    );
+    let output = command.output().await.unwrap();
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("the variable DATABASE_URL is not valid UTF-8")
+    );
+}
+
+#[tokio::test]
+async fn values_that_cannot_work_are_78() {
+    for (name, value, words) in [
+        (
+            "DLC_DATABASE__MAX_OPEN_CONNS",
+            "0",
+            "database.max_open_conns must be at least 1",
+        ),
+        (
+            "DLC_SERVER__MAX_CONNECTIONS",
+            "0",
+            "server.max_connections must be at least 1",
+        ),
+        (
+            "DLC_SERVER__REQUEST_TIMEOUT",
+            "0s",
+            "server.request_timeout must be longer than 0s",
+        ),
+        (
+            "DLC_DATABASE__STATEMENT_TIMEOUT",
+            "500us",
+            "database.statement_timeout must be 0s (never), or from 1ms",
+        ),
+        (
+            "DLC_DATABASE__LOCK_TIMEOUT",
+            "60days",
+            "database.lock_timeout must be 0s (never), or from 1ms to 24days",
+        ),
+        (
+            "DLC_DATABASE__MAX_IDLE_CONNS",
+            "11",
+            "max_idle_conns (11) is above database.max_open_conns (10)",
+        ),
+    ] {
+        let dlc = || Dlc::new().env(name, value);
+        dlc().run(&["config", "check"]).await.assert_error(78, words);
+        dlc().run(&["serve", "--port", "0"]).await.assert_error(78, words);
+    }
+    // One connection is few, but the default of two idle ones is not the user's word against it.
+    assert_eq!(
+        Dlc::new()
+            .env("DLC_DATABASE__MAX_OPEN_CONNS", "1")
+            .run(&["config", "check"])
+            .await
+            .code,
+        0
+    );
 }
 
 #[tokio::test]

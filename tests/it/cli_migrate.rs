@@ -189,3 +189,14 @@ async fn a_table_locked_by_another_session_is_given_up_on_with_3() {
     reader.execute("ROLLBACK").await.unwrap();
     assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
 }
+
+#[tokio::test]
+async fn down_makes_no_database() {
+    let database = Database::empty(Engine::Sqlite).await;
+    let down = database.dlc().run(&["migrate", "down", "--yes"]).await;
+    assert_eq!(
+        (down.code, down.stdout.as_str()),
+        (0, "nothing to do: no migration was reverted\n")
+    );
+    assert!(!database.file().exists());
+}

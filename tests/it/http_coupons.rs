@@ -117,4 +117,19 @@ on_both_engines! {
         assert_eq!(granted, 1);
         assert_eq!(server.database.number("SELECT remaining_amount FROM coupons").await, 49);
     }
+
+    async fn a_row_that_does_not_hold_up_spoils_no_other_answer(server: Server) {
+        server.post("/api/coupons", json!({"name": "good", "amount": 1})).await;
+        let bad = "INSERT INTO coupons (name, amount, remaining_amount, created_at) VALUES ('bad', 1, 1, NULL)";
+        server.database.execute(bad).await;
+        // Asked for at the same time, so that they travel together.
+        let requests = (0..40).map(|n| {
+            let path = if n % 2 == 0 { "/api/v1/coupons/good" } else { "/api/v1/coupons/bad" };
+            (n, tokio::spawn(server.request(reqwest::Method::GET, path).send()))
+        });
+        for (n, request) in requests.collect::<Vec<_>>() {
+            let status = request.await.unwrap().unwrap().status().as_u16();
+            assert_eq!(status, if n % 2 == 0 { 200 } else { 500 });
+        }
+    }
 }

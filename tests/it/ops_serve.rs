@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Database, Dlc, Engine, OnEngine, Server, on_both_engines, postgres};
+use crate::harness::{Database, Dlc, Engine, OnEngine, Proxy, Server, on_both_engines, postgres};
 
 struct Empty(Database);
 
@@ -254,4 +254,79 @@ async fn a_command_is_ended_by_ctrl_c_with_130() {
         .await
         .unwrap();
     assert_eq!(child.wait().await.unwrap().code(), Some(130));
+}
+
+/// A server whose way to PostgreSQL leads through a proxy.
+async fn behind_a_proxy(variables: &[(&str, &str)]) -> (Server, Proxy) {
+    let database = Database::migrated(Engine::Postgres).await;
+    let port = postgres::cluster().await.port;
+    let proxy = Proxy::to(port).await;
+    let url = database.url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port));
+    let mut dlc = Dlc::new().env("DATABASE_URL", &url);
+    for (name, value) in variables {
+        dlc = dlc.env(name, value);
+    }
+    (Server::start_as(database, dlc, &[]).await, proxy)
+}
+
+#[tokio::test]
+async fn reads_recover_by_themselves_from_connections_that_have_gone_silent() {
+    let (server, proxy) = behind_a_proxy(&[("DLC_DATABASE__STATEMENT_TIMEOUT", "100ms")]).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 1})).await;
+    // Both lanes have a connection of their own now, or will ask for one.
+    assert_eq!(server.get("/api/v1/coupons/c").await.status, 200);
+    proxy.silence();
+    let answer = server.until("/api/v1/coupons/c", 200).await;
+    assert_eq!(answer.body["remaining_amount"], 1);
+    server.until("/readyz", 200).await;
+}
+
+#[tokio::test]
+async fn while_the_database_is_lost_nobody_queues_for_it() {
+    let (server, proxy) = behind_a_proxy(&[("DLC_DATABASE__ACQUIRE_TIMEOUT", "20s")]).await;
+    proxy.vanish().await;
+    server.until("/readyz", 503).await;
+    // Had any of them asked for a connection, it would be a time-out, and after twenty seconds.
+    for path in ["/api/v1/coupons/c", "/api/coupons/c"] {
+        let refused = server.get(path).await;
+        refused.assert_problem(503, "database_unavailable");
+        assert_eq!(refused.header("retry-after"), "1");
+    }
+    let claim = server
+        .post("/api/coupons/claim", json!({"user_id": "u", "coupon_name": "c"}))
+        .await;
+    claim.assert_problem(503, "database_unavailable");
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert_eq!(server.get("/api/v1/greet").await.status, 200);
+    let expected = r#"{"ready":false,"reason":"database_unhealthy","connections":{"database":{"status":"unhealthy","error":"connection refused"}}}"#;
+    assert_eq!(server.get("/api/ready").await.text, expected);
+}
+
+#[tokio::test]
+async fn a_second_signal_forces_the_end_with_exit_1() {
+    let server = Server::on(Engine::Postgres).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 1})).await;
+    let holder = server.database.hold_coupons().await;
+    let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
+    let claim = tokio::spawn(claim.json(&json!({"user_id": "u", "coupon_name": "c"})).send());
+    while server.get("/api/health/db").await.body["pool"]["in_use"] != 1 {}
+    server.signal("TERM").await;
+    server.until_logged("asked to stop").await;
+    server.signal("TERM").await;
+    let stopped = server.finished().await;
+    assert_eq!(stopped.code, 1, "{stopped:?}");
+    assert!(stopped.stderr.contains("stopped by force"), "{stopped:?}");
+    assert!(claim.await.unwrap().is_err());
+    drop(holder);
+}
+
+#[tokio::test]
+async fn half_a_request_keeps_nobody_from_leaving_cleanly() {
+    use tokio::io::AsyncWriteExt;
+    let server = Server::on(Engine::Sqlite).await;
+    let mut half = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    assert_eq!(server.get("/healthz").await.status, 200);
+    let stopped = server.stop().await;
+    assert_eq!(stopped.code, 0, "{stopped:?}");
 }

@@ -147,6 +147,12 @@ impl Readiness {
         false
     }
 
+    /// Whether the database counts as lost: then nobody should be kept waiting for it.
+    #[must_use]
+    pub fn database_is_lost(&self) -> bool {
+        matches!(self.lock().database, DatabaseHealth::Unhealthy(_))
+    }
+
     /// Everything as of `now`.
     #[must_use]
     pub fn snapshot(&self, now: Instant) -> Snapshot {

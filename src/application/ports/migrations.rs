@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::connection::ConnectError;
+use super::connection::{ConnectError, ConnectFailure};
 use crate::operations::migrate::{History, HistoryError, Target};
 
 /// A migration that a run applied or reverted.
@@ -57,10 +57,10 @@ pub enum MigrateError {
         waited: Duration,
     },
     /// A table's lock was not free in time.
-    #[error("migration {migration} waited too long for a lock: {cause}")]
+    #[error("{} waited too long for a lock: {cause}", step.as_ref().map_or_else(|| "reading the history".to_owned(), |step| format!("migration {step}")))]
     TableLocked {
-        /// The step that waited.
-        migration: String,
+        /// The step that waited; none while the history was read.
+        step: Option<String>,
         /// The server's words.
         cause: String,
     },
@@ -93,6 +93,8 @@ pub enum MigrateError {
     /// The connection broke, or anything else went wrong.
     #[error("{cause}")]
     Storage {
+        /// What kind of failure it was.
+        failure: ConnectFailure,
         /// The driver's words.
         cause: String,
     },

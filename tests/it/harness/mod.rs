@@ -8,11 +8,13 @@
 mod database;
 mod dlc;
 pub mod postgres;
+mod proxy;
 mod server;
 pub mod snapshot;
 
 pub use database::{Database, Engine};
 pub use dlc::{Dlc, Finished};
+pub use proxy::Proxy;
 pub use server::Server;
 
 /// Something that a test can be given on an engine of its choice.

@@ -51,9 +51,7 @@ pub async fn run(
     };
     let mut report = check::judge(&facts);
     let named = |ids: &[String], id: &str| ids.iter().any(|named| named.eq_ignore_ascii_case(id));
-    report
-        .findings
-        .retain(|f| (args.only.is_empty() || named(&args.only, f.id)) && !named(&args.skip, f.id));
+    report.retain(|id| (args.only.is_empty() || named(&args.only, id)) && !named(&args.skip, id));
     let exit = match (report.failure_class(), report.status()) {
         (Some(class), _) => class.into(),
         (None, Status::Warn) if args.fail_on == FailOn::Warn => Exit::Failed,

@@ -151,12 +151,15 @@ impl From<MigrateError> for Failure {
                 .hint("migrate as the schema's owner: set DLC_DATABASE__MIGRATION_URL"),
             MigrateError::ReadOnly { .. } => Self::new(Exit::Failed, "database_read_only", message)
                 .hint("a replica cannot be migrated: point the URL at the primary"),
-            MigrateError::Storage { .. } => Self::new(
-                Exit::Failed,
-                "database_failed",
-                format!("the database failed: {message}"),
-            )
-            .hint("`dlc db check` looks at each layer"),
+            MigrateError::Storage { failure, .. } => {
+                let exit = if failure == ConnectFailure::Other {
+                    Exit::Failed
+                } else {
+                    failure.into()
+                };
+                Self::new(exit, failure.code(), format!("the database failed: {message}"))
+                    .hint("`dlc db check` looks at each layer")
+            }
         }
     }
 }
@@ -174,7 +177,11 @@ mod tests {
         let table: Vec<String> = [
             MigrateError::Locked { holder: text(), waited },
             MigrateError::TableLocked {
-                migration: text(),
+                step: Some(text()),
+                cause: text(),
+            },
+            MigrateError::TableLocked {
+                step: None,
                 cause: text(),
             },
             MigrateError::History(HistoryError::UnknownTarget(text())),
@@ -186,7 +193,14 @@ mod tests {
             },
             MigrateError::Privilege { cause: text() },
             MigrateError::ReadOnly { cause: text() },
-            MigrateError::Storage { cause: text() },
+            MigrateError::Storage {
+                failure: ConnectFailure::Other,
+                cause: text(),
+            },
+            MigrateError::Storage {
+                failure: ConnectFailure::NotADatabase,
+                cause: text(),
+            },
         ]
         .into_iter()
         .map(|error| {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use dlc_application::coupons::CouponService;
+use dlc_application::{coupons::CouponService, operations::readiness::Readiness};
 use dlc_domain::coupons::{ClaimantId, Coupon, CouponName, Stock};
 use poem::http::HeaderMap;
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags, param::Path, payload::Json};
@@ -173,7 +173,7 @@ problems!(CreateCouponProblem {
     413 => "`body_too_large`",
     415 => "`unsupported_media_type`",
     500 => "`internal_error`",
-    503 => "`database_unavailable`, `database_timeout`, `starting`: ask again after `Retry-After` seconds",
+    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
 });
 
 problems!(ClaimProblem {
@@ -184,28 +184,30 @@ problems!(ClaimProblem {
     413 => "`body_too_large`",
     415 => "`unsupported_media_type`",
     500 => "`internal_error`",
-    503 => "`database_unavailable`, `database_timeout`, `starting`: the outcome is unknown, ask again to learn it",
+    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `request_timeout`: the outcome is unknown, ask again to learn it; `starting`: nothing was done yet",
 });
 
 problems!(FindCouponProblem {
     400 => "`validation_failed`",
     404 => "`coupon_not_found`",
     500 => "`internal_error`",
-    503 => "`database_unavailable`, `database_timeout`, `starting`: ask again after `Retry-After` seconds",
+    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
 });
 
 /// The use cases behind both families of paths.
 #[derive(Clone)]
 struct Office {
     coupons: Arc<CouponService>,
+    readiness: Arc<Readiness>,
     /// Nobody can sign in yet, so where it is required, writing is refused to all: closed rather than open.
     sign_in_required: bool,
 }
 
 impl Office {
-    fn new(services: &Services) -> Self {
+    fn new(services: &Services, readiness: &Arc<Readiness>) -> Self {
         Self {
             coupons: Arc::clone(&services.coupons),
+            readiness: Arc::clone(readiness),
             sign_in_required: services.coupons_need_sign_in,
         }
     }
@@ -239,9 +241,30 @@ impl Office {
         })))
     }
 
+    async fn find(&self, name: String) -> Result<Coupon, FindCouponProblem> {
+        self.database_at_hand()?;
+        let name = field("name", CouponName::parse(name))?;
+        Ok(self.coupons.find(&name).await?)
+    }
+
+    async fn find_with_claimants(&self, name: String) -> Result<(Coupon, Vec<ClaimantId>), FindCouponProblem> {
+        self.database_at_hand()?;
+        let name = field("name", CouponName::parse(name))?;
+        Ok(self.coupons.find_with_claimants(&name).await?)
+    }
+
+    /// Whether this request may write now.
     fn admit(&self) -> Result<(), Problem> {
         if self.sign_in_required {
-            Err(Problem::sign_in_required())
+            return Err(Problem::sign_in_required());
+        }
+        self.database_at_hand()
+    }
+
+    /// While the database is lost everybody is told so at once, instead of queueing for a connection that does not come.
+    fn database_at_hand(&self) -> Result<(), Problem> {
+        if self.readiness.database_is_lost() {
+            Err(Problem::lost_database())
         } else {
             Ok(())
         }
@@ -274,8 +297,8 @@ fn matches(headers: &HeaderMap, etag: &str) -> bool {
 pub(super) struct CouponsApi(Office);
 
 impl CouponsApi {
-    pub(super) fn new(services: &Services) -> Self {
-        Self(Office::new(services))
+    pub(super) fn new(services: &Services, readiness: &Arc<Readiness>) -> Self {
+        Self(Office::new(services, readiness))
     }
 }
 
@@ -295,8 +318,7 @@ impl CouponsApi {
         /// The coupon's name, percent-encoded.
         name: Path<String>,
     ) -> Result<FoundCoupon, FindCouponProblem> {
-        let name = field("name", CouponName::parse(name.0))?;
-        let coupon = self.0.coupons.find(&name).await?;
+        let coupon = self.0.find(name.0).await?;
         let etag = etag(&coupon);
         if matches(headers, &etag) {
             return Ok(FoundCoupon::NotModified(etag));
@@ -321,8 +343,8 @@ impl CouponsApi {
 pub(super) struct CouponAliasesApi(Office);
 
 impl CouponAliasesApi {
-    pub(super) fn new(services: &Services) -> Self {
-        Self(Office::new(services))
+    pub(super) fn new(services: &Services, readiness: &Arc<Readiness>) -> Self {
+        Self(Office::new(services, readiness))
     }
 }
 
@@ -349,8 +371,7 @@ impl CouponAliasesApi {
         /// The coupon's name, percent-encoded.
         name: Path<String>,
     ) -> Result<Json<CouponAliasView>, FindCouponProblem> {
-        let name = field("name", CouponName::parse(name.0))?;
-        let (coupon, claimants) = self.0.coupons.find_with_claimants(&name).await?;
+        let (coupon, claimants) = self.0.find_with_claimants(name.0).await?;
         Ok(Json(CouponAliasView {
             name: coupon.name().to_string(),
             amount: coupon.amount().get(),

@@ -147,9 +147,7 @@ impl Page {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
         response = response.content_type(self.content_type);
-        let gzip = request
-            .header(header::ACCEPT_ENCODING)
-            .is_some_and(|value| value.contains("gzip"));
+        let gzip = request.header(header::ACCEPT_ENCODING).is_some_and(accepts_gzip);
         if gzip && !self.gzip.is_empty() {
             response
                 .header(header::CONTENT_ENCODING, "gzip")
@@ -158,6 +156,15 @@ impl Page {
             response.body(self.plain.clone())
         }
     }
+}
+
+/// Whether an `Accept-Encoding` names gzip and does not refuse it by `q=0` (RFC 9110 §12.5.3).
+fn accepts_gzip(value: &str) -> bool {
+    value.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let refused = |q: &str| q.strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0));
+        parts.next() == Some("gzip") && !parts.any(refused)
+    })
 }
 
 /// FNV-1a: tells one build's page from another's; nothing depends on it being hard to forge.

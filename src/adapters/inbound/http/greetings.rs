@@ -20,7 +20,8 @@ pub(super) struct GreetingView {
 
 problems!(GreetProblem {
     400 => "`validation_failed`: the name is blank, longer than 255 characters, or holds a NUL",
-    503 => "`starting`: the service is not ready yet",
+    500 => "`internal_error`",
+    503 => "`request_timeout`, `starting`: ask again after `Retry-After` seconds",
 });
 
 pub(super) struct GreetingsApi;

@@ -17,7 +17,10 @@ mod problem;
 mod scalars;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,12 +48,39 @@ pub struct Limits {
     pub max_body_bytes: usize,
 }
 
+/// Counts the requests that are being handled: a connection that has not sent a whole request is none of them.
+#[derive(Clone, Debug, Default)]
+pub struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> Handled<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Handled(self)
+    }
+}
+
+/// One request, until it is answered or given up.
+struct Handled<'a>(&'a InFlight);
+
+impl Drop for Handled<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The running API: served from the first moment, opened when its services are there.
 #[derive(Clone)]
 pub struct Api {
     readiness: Arc<Readiness>,
     monitor: Arc<OnceLock<Arc<dyn DatabaseMonitor>>>,
     gate: Gate,
+    in_flight: InFlight,
 }
 
 impl Api {
@@ -61,7 +91,14 @@ impl Api {
             gate: Gate::new(Arc::clone(&readiness)),
             monitor: Arc::new(OnceLock::new()),
             readiness,
+            in_flight: InFlight::default(),
         }
+    }
+
+    /// The requests that are being handled.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.clone()
     }
 
     /// Lets the health routes tell about the database.
@@ -73,8 +110,8 @@ impl Api {
     /// Opens the gate.
     pub fn open(&self, services: &Services) {
         let greetings = greetings::GreetingsApi;
-        let coupons = coupons::CouponsApi::new(services);
-        let aliases = coupons::CouponAliasesApi::new(services);
+        let coupons = coupons::CouponsApi::new(services, &self.readiness);
+        let aliases = coupons::CouponAliasesApi::new(services, &self.readiness);
         let business = OpenApiService::new((greetings, coupons, aliases), document::TITLE, document::VERSION);
         self.gate.open(business.into_endpoint(), document::pages());
     }
@@ -85,7 +122,7 @@ impl Api {
         let probes = OpenApiService::new(health, document::TITLE, document::VERSION).into_endpoint();
         let metrics = metrics::MetricsEndpoint::new(Arc::clone(&self.readiness), Arc::clone(&self.monitor));
         let routes = self.gate.clone().with_probes(probes.boxed(), metrics.boxed());
-        middleware::wrap(routes, limits, Arc::clone(&self.readiness))
+        middleware::wrap(routes, limits, Arc::clone(&self.readiness), self.in_flight.clone())
     }
 }
 

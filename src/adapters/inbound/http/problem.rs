@@ -17,6 +17,8 @@ use poem::{
 use poem_openapi::{
     Object,
     error::{ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError},
+    registry::{MetaHeader, MetaSchemaRef},
+    types::Type,
 };
 
 /// Seconds after which a client may ask again, when the database or the service is what is missing.
@@ -99,6 +101,13 @@ impl Problem {
         }
     }
 
+    pub(crate) fn lost_database() -> Self {
+        Self::unavailable(
+            "database_unavailable",
+            "the database cannot be reached; ask again in a moment",
+        )
+    }
+
     pub(crate) fn sign_in_required() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "authentication_required", "sign in first")
     }
@@ -139,16 +148,21 @@ impl Problem {
                 format!("the body is not valid: {}", one_line(&error.reason)),
             );
         }
-        if let Some(error) = error.downcast_ref::<ParseParamError>() {
+        if let Some(error) = error
+            .downcast_ref::<ParseParamError>()
+            .filter(|error| !error.name.starts_with("param"))
+        {
             return Self::invalid(vec![FieldError {
                 field: error.name.to_owned(),
                 message: one_line(&error.reason),
             }]);
         }
-        if let Some(error) = error.downcast_ref::<ParsePathError>() {
+        if error.is::<ParsePathError>() || error.is::<ParseParamError>() {
+            // poem-openapi knows neither the parameter's own name nor why its text does not decode.
+            let message = "must be percent-encoded UTF-8".to_owned();
             return Self::invalid(vec![FieldError {
-                field: error.name.to_owned(),
-                message: one_line(&error.reason),
+                field: "path".to_owned(),
+                message,
             }]);
         }
         if let Some(error) = error.downcast_ref::<ContentTypeError>() {
@@ -214,10 +228,7 @@ impl From<Problem> for poem::Error {
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         let problem = match error.kind() {
-            StorageErrorKind::Unavailable => Self::unavailable(
-                "database_unavailable",
-                "the database cannot be reached; ask again in a moment",
-            ),
+            StorageErrorKind::Unavailable => Self::lost_database(),
             StorageErrorKind::Timeout => Self::unavailable(
                 "database_timeout",
                 "the database did not answer in time; ask again in a moment",
@@ -308,9 +319,31 @@ pub(crate) fn document_problem(status: u16, description: &'static str) -> poem_o
         status_range: None,
         content: vec![poem_openapi::registry::MetaMediaType {
             content_type: "application/problem+json",
-            schema: <ProblemBody as poem_openapi::types::Type>::schema_ref(),
+            schema: ProblemBody::schema_ref(),
         }],
-        headers: Vec::new(),
+        headers: match status {
+            401 => vec![header(
+                "WWW-Authenticate",
+                "How to sign in: `Bearer`",
+                String::schema_ref(),
+            )],
+            503 => vec![header(
+                "Retry-After",
+                "Seconds until it is worth asking again",
+                u32::schema_ref(),
+            )],
+            _ => Vec::new(),
+        },
+    }
+}
+
+fn header(name: &str, description: &str, schema: MetaSchemaRef) -> MetaHeader {
+    MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: true,
+        deprecated: false,
+        schema,
     }
 }
 

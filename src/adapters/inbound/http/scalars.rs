@@ -20,14 +20,14 @@ pub(super) struct ShortText(pub(super) String);
 pub(super) struct Amount(pub(super) i64);
 
 macro_rules! scalar {
-    ($type:ident, $json:ident($value:ident) => $parsed:expr, $schema:expr) => {
+    ($type:ident named $name:literal, $json:ident($value:ident) => $parsed:expr, $schema:expr) => {
         impl Type for $type {
             const IS_REQUIRED: bool = true;
             type RawValueType = Self;
             type RawElementValueType = Self;
 
             fn name() -> Cow<'static, str> {
-                stringify!($type).into()
+                $name.into()
             }
 
             fn schema_ref() -> MetaSchemaRef {
@@ -61,14 +61,14 @@ macro_rules! scalar {
 }
 
 scalar!(
-    ShortText,
+    ShortText named "string",
     String(text) => Ok(Self(text)),
     // The pattern says "not blank, no NUL".
     MetaSchema { min_length: Some(1), max_length: Some(255), pattern: Some(r"^[^\x00]*[^\s\x00][^\x00]*$".to_owned()), ..MetaSchema::new("string") }
 );
 
 scalar!(
-    Amount,
+    Amount named "integer",
     Number(number) => number.as_i64().map(Self).ok_or_else(|| ParseError::custom("it must be a whole number of at most 64 bits")),
     MetaSchema { minimum: Some(1.0), maximum: Some(2_147_483_647.0), ..MetaSchema::new_with_format("integer", "int32") }
 );

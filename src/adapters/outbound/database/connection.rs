@@ -28,7 +28,12 @@ use sqlx::{
 };
 use tracing::log::LevelFilter;
 
-use crate::{error, reads::ReadPool, statistics::Counters, url::DatabaseUrl};
+use crate::{
+    error,
+    reads::{ReadPool, ReadSource},
+    statistics::Counters,
+    url::DatabaseUrl,
+};
 
 /// Read-only connections beside the writer: measured, 1 + 4 beat any pool of writers (design 7 §4).
 const SQLITE_READERS: u32 = 4;
@@ -170,10 +175,7 @@ impl DatabaseOptions {
     }
 
     fn prepare_directory(&self, path: &Path) -> Result<(), ConnectError> {
-        let directory = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let directory = directory_of(path);
         if directory.exists() {
             return Ok(());
         }
@@ -204,7 +206,27 @@ impl DatabaseOptions {
             .test_before_acquire(false)
             .connect_with(options)
             .await
-            .map_err(|e| error::connect(&e, &self.url))
+            .map_err(|e| self.because_of_permissions(error::connect(&e, &self.url)))
+    }
+
+    /// SQLite says "unable to open" for what is missing and for what may not be opened; only a look tells them apart.
+    fn because_of_permissions(&self, error: ConnectError) -> ConnectError {
+        let Some(path) = self.url.file().filter(|_| error.failure == ConnectFailure::FileMissing) else {
+            return error;
+        };
+        let directory = directory_of(path);
+        let what = if path.exists() {
+            format!("the file {}", path.display())
+        } else if directory.exists() && rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_err() {
+            format!("the directory {}", directory.display())
+        } else {
+            return error;
+        };
+        error::failed(
+            ConnectFailure::FilePermission,
+            format!("{what} may not be opened or written by this user"),
+            &self.url,
+        )
     }
 
     pub(crate) fn sqlite_path(&self) -> Result<&Path, ConnectError> {
@@ -223,6 +245,13 @@ pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .log_statements(LevelFilter::Trace)
         .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT)
+}
+
+/// The directory that a file is in.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// A file that SQLite keeps beside another one.
@@ -255,6 +284,7 @@ struct Inner {
     rw: DatabaseConnection,
     ro: DatabaseConnection,
     max_connections: u32,
+    statement_timeout: Option<Duration>,
     counters: Counters,
 }
 
@@ -311,6 +341,7 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError
         rw,
         ro,
         max_connections,
+        statement_timeout: options.statement_timeout,
         counters: Counters::default(),
     })))
 }
@@ -353,11 +384,15 @@ impl Database {
         &self.0.ro
     }
 
-    /// The pool for reads that need no transaction.
-    pub(crate) fn read_pool(&self) -> ReadPool {
-        match &self.0.pools {
+    /// Where reads that need no transaction are asked.
+    pub(crate) fn read_source(&self) -> ReadSource {
+        let pool = match &self.0.pools {
             Pools::Postgres(pool) => ReadPool::Postgres(pool.clone()),
             Pools::Sqlite { readers, .. } => ReadPool::Sqlite(readers.clone()),
+        };
+        ReadSource {
+            pool,
+            statement_timeout: self.0.statement_timeout,
         }
     }
 

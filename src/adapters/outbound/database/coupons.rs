@@ -41,7 +41,7 @@ impl SeaOrmCouponRepository {
     /// A repository over connected pools; its reads run on the current runtime.
     #[must_use]
     pub fn new(database: Database) -> Arc<Self> {
-        let reads = CouponReads::start(&database.read_pool());
+        let reads = CouponReads::start(&database.read_source());
         Arc::new(Self { database, reads })
     }
 
@@ -145,7 +145,10 @@ impl CouponRepository for SeaOrmCouponRepository {
     }
 
     async fn find(&self, name: &CouponName) -> Result<Option<Coupon>, StorageError> {
-        self.database.counters().observe(self.reads.find(name.clone())).await
+        self.database
+            .counters()
+            .observe_grouped(self.reads.find(name.clone()))
+            .await
     }
 
     async fn find_with_claimants(&self, name: &CouponName) -> Result<Option<(Coupon, Vec<ClaimantId>)>, StorageError> {

@@ -66,6 +66,24 @@ pub(crate) fn connect(error: &sqlx::Error, url: &DatabaseUrl) -> ConnectError {
     failed(failure, cause, url)
 }
 
+/// The same for an error that SeaORM carries.
+pub(crate) fn connect_by_orm(error: &DbErr, url: &DatabaseUrl) -> ConnectError {
+    match inner(error) {
+        Some(error) => connect(error, url),
+        None => failed(ConnectFailure::Other, error.to_string(), url),
+    }
+}
+
+/// The driver's error in SeaORM's.
+fn inner(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(e))
+        | DbErr::Exec(RuntimeErr::SqlxError(e))
+        | DbErr::Query(RuntimeErr::SqlxError(e)) => Some(e),
+        _ => None,
+    }
+}
+
 /// A connection error with the hint that belongs to its kind.
 pub(crate) fn failed(failure: ConnectFailure, cause: impl Into<String>, url: &DatabaseUrl) -> ConnectError {
     let hint = match failure {
@@ -173,54 +191,43 @@ pub(crate) fn io_words(error: &io::Error) -> String {
 
 /// For the migration runner: which step was under way, if any.
 pub(crate) fn migrate(error: &DbErr, step: Option<&str>) -> MigrateError {
-    let inner = match error {
-        DbErr::Conn(RuntimeErr::SqlxError(e))
-        | DbErr::Exec(RuntimeErr::SqlxError(e))
-        | DbErr::Query(RuntimeErr::SqlxError(e)) => e.as_ref(),
-        other => {
-            return MigrateError::Storage {
-                cause: other.to_string(),
-            };
-        }
-    };
-    migrate_sqlx(inner, step)
+    match inner(error) {
+        Some(error) => migrate_sqlx(error, step),
+        None => MigrateError::Storage {
+            failure: ConnectFailure::Other,
+            cause: error.to_string(),
+        },
+    }
 }
 
 /// The same for an error of the driver itself.
 pub(crate) fn migrate_sqlx(error: &sqlx::Error, step: Option<&str>) -> MigrateError {
+    let failure = connect_failure(error);
     let sqlx::Error::Database(database) = error else {
         return MigrateError::Storage {
+            failure,
             cause: error.to_string(),
         };
     };
     let cause = database.message().to_owned();
     match (database.code().as_deref().unwrap_or_default(), step) {
         ("42501", _) => MigrateError::Privilege { cause },
-        ("25006", _) => MigrateError::ReadOnly { cause },
-        ("8" | "264" | "520" | "776" | "1032" | "1288" | "1544", _) => MigrateError::ReadOnly { cause },
-        ("55P03", Some(step)) => MigrateError::TableLocked {
+        ("25006" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544", _) => MigrateError::ReadOnly { cause },
+        ("55P03", step) => MigrateError::TableLocked {
+            step: step.map(str::to_owned),
+            cause,
+        },
+        (_, Some(step)) if failure == ConnectFailure::Other => MigrateError::Failed {
             migration: step.to_owned(),
             cause,
         },
-        (_, Some(step)) => MigrateError::Failed {
-            migration: step.to_owned(),
-            cause,
-        },
-        (_, None) => MigrateError::Storage { cause },
+        _ => MigrateError::Storage { failure, cause },
     }
 }
 
 /// Whether the driver says that another connection holds SQLite's writer lock.
 pub(crate) fn is_busy(error: &DbErr) -> bool {
-    match error {
-        DbErr::Conn(RuntimeErr::SqlxError(e))
-        | DbErr::Exec(RuntimeErr::SqlxError(e))
-        | DbErr::Query(RuntimeErr::SqlxError(e)) => is_busy_sqlx(e),
-        _ => false,
-    }
-}
-
-/// The same for an error of the driver itself.
-pub(crate) fn is_busy_sqlx(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(e) if matches!(e.code().as_deref(), Some("5" | "261" | "517" | "6")))
+    inner(error).is_some_and(|error| {
+        matches!(error, sqlx::Error::Database(e) if matches!(e.code().as_deref(), Some("5" | "261" | "517" | "6")))
+    })
 }

@@ -13,8 +13,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use dlc_application::ports::{StorageError, StorageErrorKind};
 use dlc_domain::coupons::{Coupon, CouponName};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, pool::PoolConnection};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use sqlx::{PgPool, Postgres, Row, Sqlite, SqlitePool, pool::PoolConnection};
+use tokio::sync::{
+    Mutex,
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use crate::error;
 
@@ -25,6 +29,11 @@ const LANES: usize = 2;
 const GROUP: usize = 256;
 /// Most reads that wait; beyond it the answer is 503.
 const QUEUE: usize = 4096;
+/// Longest time for a question when the server has no limit of its own for statements.
+const UNLIMITED: Duration = Duration::from_secs(30);
+/// What a question may take beyond the server's limit: the limit is the server's to enforce, this one is for a server that
+/// has vanished without a word.
+const SLACK: Duration = Duration::from_secs(1);
 /// How long a lane keeps its connection while nobody asks. Giving it back costs a round trip.
 const HOLD: Duration = Duration::from_millis(100);
 
@@ -48,7 +57,14 @@ pub(crate) struct CouponReads {
     queue: mpsc::Sender<Read>,
 }
 
-/// Where a lane asks.
+/// Where a lane asks, and how long it waits for the answer.
+#[derive(Clone)]
+pub(crate) struct ReadSource {
+    pub(crate) pool: ReadPool,
+    pub(crate) statement_timeout: Option<Duration>,
+}
+
+/// Connections to read from.
 #[derive(Clone)]
 pub(crate) enum ReadPool {
     Postgres(PgPool),
@@ -61,11 +77,11 @@ enum Session {
 }
 
 impl CouponReads {
-    pub(crate) fn start(pool: &ReadPool) -> Self {
+    pub(crate) fn start(source: &ReadSource) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..LANES {
-            tokio::spawn(lane(pool.clone(), Arc::clone(&waiting)));
+            tokio::spawn(lane(source.clone(), Arc::clone(&waiting)));
         }
         Self { queue }
     }
@@ -74,7 +90,10 @@ impl CouponReads {
         let (answer, answered) = oneshot::channel();
         self.queue
             .try_send(Read { name, answer })
-            .map_err(|_| StorageError::new(StorageErrorKind::Timeout, "too many reads wait already"))?;
+            .map_err(|refused| match refused {
+                TrySendError::Full(_) => StorageError::new(StorageErrorKind::Timeout, "too many reads wait already"),
+                TrySendError::Closed(_) => StorageError::new(StorageErrorKind::Unavailable, "the reads have ended"),
+            })?;
         match answered.await {
             Ok(Ok(coupon)) => Ok(coupon),
             Ok(Err(failed)) => Err(StorageError::new(failed.kind, failed.source)),
@@ -84,7 +103,7 @@ impl CouponReads {
 }
 
 /// Takes groups and answers them, until nobody can ask any more.
-async fn lane(pool: ReadPool, waiting: Arc<Mutex<mpsc::Receiver<Read>>>) {
+async fn lane(source: ReadSource, waiting: Arc<Mutex<mpsc::Receiver<Read>>>) {
     let mut session: Option<Session> = None;
     let mut group = Vec::with_capacity(GROUP);
     loop {
@@ -102,48 +121,80 @@ async fn lane(pool: ReadPool, waiting: Arc<Mutex<mpsc::Receiver<Read>>>) {
         if taken == 0 {
             return;
         }
-        session = answer(&pool, session, &mut group).await;
+        session = answer(&source, session, &mut group).await;
     }
 }
 
 /// Answers one group. Returns the connection while it is sound.
-async fn answer(pool: &ReadPool, session: Option<Session>, group: &mut Vec<Read>) -> Option<Session> {
+async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut Vec<Read>) -> Option<Session> {
+    // Whoever hung up meanwhile wants no answer.
+    group.retain(|read| !read.answer.is_closed());
+    if group.is_empty() {
+        return session;
+    }
     let mut names: Vec<&str> = group.iter().map(|read| read.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    let found = async {
-        let mut session = match session {
+    let question = async {
+        let session = match &mut session {
             Some(session) => session,
-            None => Session::open(pool).await.map_err(|e| Failed {
-                kind: error::no_connection(&e),
-                source: Arc::new(e),
-            })?,
+            none => {
+                let failed = |e| Failed {
+                    kind: error::no_connection(&e),
+                    source: Arc::new(e),
+                };
+                none.insert(Session::open(&source.pool).await.map_err(failed)?)
+            }
         };
         let failed = |e| Failed {
             kind: error::storage_kind(&e),
             source: Arc::new(e),
         };
-        let coupons = session.ask(&names).await.map_err(failed)?;
-        Ok::<_, Failed>((session, coupons))
+        session.ask(&names).await.map_err(failed)
     };
-    match found.await {
-        Ok((session, coupons)) => {
+    let limit = source.statement_timeout.map_or(UNLIMITED, |limit| limit + SLACK);
+    match tokio::time::timeout(limit, question).await {
+        Ok(Ok(mut coupons)) => {
             for read in group.drain(..) {
-                // Whoever hung up meanwhile wants no answer.
-                let _ = read.answer.send(Ok(coupons.get(read.name.as_str()).cloned()));
+                let found = match coupons.get_mut(read.name.as_str()) {
+                    None => Ok(None),
+                    Some(Ok(coupon)) => Ok(Some(coupon.clone())),
+                    Some(Err(failed)) => Err(failed.clone()),
+                };
+                let _ = read.answer.send(found);
             }
-            Some(session)
+            session
         }
-        Err(failed) => {
-            for read in group.drain(..) {
-                let _ = read.answer.send(Err(failed.clone()));
+        Ok(Err(failed)) => {
+            refuse(group, &failed);
+            None
+        }
+        Err(_) => {
+            // Nobody answers on this connection any more: it must not go back to the pool, where it would be pinged.
+            if let Some(session) = session {
+                session.destroy();
             }
+            let source = Arc::new(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+            refuse(
+                group,
+                &Failed {
+                    kind: StorageErrorKind::Timeout,
+                    source,
+                },
+            );
             None
         }
     }
 }
 
-type Row = (String, i32, i32, DateTime<Utc>);
+fn refuse(group: &mut Vec<Read>, failed: &Failed) {
+    for read in group.drain(..) {
+        let _ = read.answer.send(Err(failed.clone()));
+    }
+}
+
+/// What was found under each name; a row that does not hold up spoils nobody else's answer.
+type Found = HashMap<String, Result<Coupon, Failed>>;
 
 impl Session {
     async fn open(pool: &ReadPool) -> Result<Self, sqlx::Error> {
@@ -153,27 +204,47 @@ impl Session {
         })
     }
 
-    async fn ask(&mut self, names: &[&str]) -> Result<HashMap<String, Coupon>, sqlx::Error> {
-        let rows: Vec<Row> = match self {
+    async fn ask(&mut self, names: &[&str]) -> Result<Found, sqlx::Error> {
+        match self {
             Self::Postgres(connection) => {
                 let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons WHERE name = ANY($1)";
-                sqlx::query_as(sql).bind(names).fetch_all(&mut **connection).await?
+                let rows = sqlx::query(sql).bind(names).fetch_all(&mut **connection).await?;
+                rows.iter().map(|row| Ok((row.try_get(0)?, restored(row)))).collect()
             }
             Self::Sqlite(connection) => {
                 let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons \
                            WHERE name IN (SELECT value FROM json_each($1))";
-                sqlx::query_as(sql)
+                let rows = sqlx::query(sql)
                     .bind(sqlx::types::Json(names))
                     .fetch_all(&mut **connection)
-                    .await?
+                    .await?;
+                rows.iter().map(|row| Ok((row.try_get(0)?, restored(row)))).collect()
             }
-        };
-        rows.into_iter()
-            .map(|(name, amount, remaining, created_at)| {
-                let coupon = Coupon::restore(name.clone(), amount, remaining, created_at)
-                    .map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))?;
-                Ok((name, coupon))
-            })
-            .collect()
+        }
     }
+
+    /// Ends the connection without a word to the server.
+    fn destroy(self) {
+        match self {
+            Self::Postgres(connection) => drop(connection.detach()),
+            Self::Sqlite(connection) => drop(connection.detach()),
+        }
+    }
+}
+
+fn restored<R: Row>(row: &R) -> Result<Coupon, Failed>
+where
+    usize: sqlx::ColumnIndex<R>,
+    for<'r> String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> i32: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> DateTime<Utc>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    let coupon = || {
+        Coupon::restore(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)
+            .map_err(|corrupt| sqlx::Error::Decode(corrupt.into()))
+    };
+    coupon().map_err(|e| Failed {
+        kind: StorageErrorKind::Other,
+        source: Arc::new(e),
+    })
 }

@@ -33,6 +33,17 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Counters {
+    /// The same for an operation that shares its connection with others, so that it waits for no connection of its own.
+    pub(crate) async fn observe_grouped<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let started = Instant::now();
+        let result = operation.await;
+        self.record(started.elapsed(), result.as_ref().err().map(StorageError::kind));
+        result
+    }
+
     /// Runs one operation of a repository and counts it; a cancelled one is not counted as finished.
     pub(crate) async fn observe<T>(
         &self,

@@ -63,6 +63,9 @@ pub enum UrlError {
     /// A query parameter with a value that nobody reads.
     #[error("the value of the parameter {0:?} is not known")]
     ParameterValue(String),
+    /// PostgreSQL without a role.
+    #[error("it names no user; write postgres://user:password@host:5432/database")]
+    NoUser,
     /// SQLite in memory.
     #[error("a SQLite database in memory is lost with each command; name a file")]
     InMemory,
@@ -180,6 +183,16 @@ impl DatabaseUrl {
     }
 
     fn parse_postgres(rest: &str, stripped_driver: Option<String>) -> Result<Self, UrlError> {
+        // A password with / ? or # in it ends the authority early; what follows would be shown as host, name or parameter.
+        let after = rest
+            .trim_start_matches('/')
+            .split_once(['/', '?', '#'])
+            .map_or("", |(_, after)| after);
+        if after.contains('@') {
+            return Err(UrlError::Syntax(
+                "a / ? # or @ of the password, or an @ behind the host, is not encoded".to_owned(),
+            ));
+        }
         let text = format!("postgres:{rest}");
         let url = Url::parse(&text).map_err(|error| UrlError::Syntax(error.to_string()))?;
         if url.fragment().is_some() {
@@ -187,13 +200,18 @@ impl DatabaseUrl {
         }
         for (key, _) in url.query_pairs() {
             if !POSTGRES_PARAMETERS.contains(&key.as_ref()) && !key.starts_with("options[") {
-                return Err(UrlError::UnknownParameter(key.into_owned()));
+                return Err(unknown_parameter(&key));
             }
         }
         let options = PgConnectOptions::from_str(&text).map_err(|_| {
-            let suspect = ["sslmode", "ssl-mode", "port", "hostaddr", "statement-cache-capacity"];
+            // The driver does not say which; asked with one parameter at a time it does.
             url.query_pairs()
-                .find(|(key, _)| suspect.contains(&key.as_ref()))
+                .find(|(key, value)| {
+                    let alone = url::form_urlencoded::Serializer::new(String::new())
+                        .append_pair(key, value)
+                        .finish();
+                    PgConnectOptions::from_str(&format!("postgres://u@h/d?{alone}")).is_err()
+                })
                 .map_or_else(
                     || {
                         UrlError::Syntax(
@@ -203,6 +221,34 @@ impl DatabaseUrl {
                     |(key, _)| UrlError::ParameterValue(key.into_owned()),
                 )
         })?;
+        // Neither host nor role is taken from the environment unseen: what is shown is what is used.
+        let given = |name: &str| url.query_pairs().any(|(key, _)| key == name);
+        if url.username().is_empty() && !given("user") {
+            return Err(UrlError::NoUser);
+        }
+        let mut text = text;
+        for (missing, name, default) in [
+            (
+                url.host_str().is_none_or(str::is_empty) && !given("host") && !given("hostaddr"),
+                "host",
+                "localhost",
+            ),
+            (url.port().is_none() && !given("port"), "port", "5432"),
+            (
+                url.path().trim_start_matches('/').is_empty() && !given("dbname"),
+                "dbname",
+                options.get_username(),
+            ),
+        ] {
+            if missing {
+                let pair = url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair(name, default)
+                    .finish();
+                text.push_str(&format!("{}{pair}", if text.contains('?') { '&' } else { '?' }));
+            }
+        }
+        let options =
+            PgConnectOptions::from_str(&text).map_err(|_| UrlError::Syntax("it cannot be used".to_owned()))?;
         let place = options.get_socket().map_or_else(
             || format!("{}:{}", options.get_host(), options.get_port()),
             |socket| socket.display().to_string(),
@@ -229,7 +275,7 @@ impl DatabaseUrl {
                 ("mode", "rw") => create = false,
                 ("mode", "memory") => return Err(UrlError::InMemory),
                 ("mode", _) => return Err(UrlError::ParameterValue(key.into_owned())),
-                _ => return Err(UrlError::UnknownParameter(key.into_owned())),
+                _ => return Err(unknown_parameter(&key)),
             }
         }
         match path.as_ref() {
@@ -271,6 +317,12 @@ impl FromStr for DatabaseUrl {
             _ => Err(UrlError::NoScheme),
         }
     }
+}
+
+/// Repeats a name only when it looks like one: it may be the tail of a password.
+fn unknown_parameter(key: &str) -> UrlError {
+    let is_name = key.len() <= 40 && key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
+    UrlError::UnknownParameter(if is_name { key.to_owned() } else { "…".to_owned() })
 }
 
 impl fmt::Debug for DatabaseUrl {
@@ -320,6 +372,10 @@ mod tests {
             "postgres://ann:canary@db:notaport/shop",
             "postgres://ann:canary@db/shop?sslmode=canary",
             "postgres://ann:canary@db/shop?pasword=x",
+            "postgres://ann:12?canary@db/shop",
+            "postgres://ann:12/canary@db/shop",
+            "postgres://ann:12#canary@db/shop",
+            "postgres://ann@db/shop?canary@x=1",
             "mysql://ann:canary@db/shop",
             "canary",
             "canary:x@y",
@@ -331,11 +387,15 @@ mod tests {
     #[test]
     fn a_misspelt_parameter_is_named_not_ignored() {
         assert_eq!(
+            refused("postgres://a@db/shop?sslmode=require&port=x"),
+            UrlError::ParameterValue("port".into())
+        );
+        assert_eq!(
             refused("postgres://db/shop?sslmod=require"),
             UrlError::UnknownParameter("sslmod".into())
         );
         assert_eq!(
-            refused("postgres://db/shop?sslmode=always"),
+            refused("postgres://a@db/shop?sslmode=always"),
             UrlError::ParameterValue("sslmode".into())
         );
     }
@@ -350,6 +410,16 @@ mod tests {
             PathBuf::from("/var/lib/dlc.db")
         );
         assert_eq!(file("sqlite://my%20data.db"), PathBuf::from("my data.db"));
+    }
+
+    #[test]
+    fn what_is_left_out_is_said_not_taken_from_the_environment() {
+        assert_eq!(redacted("postgres://ann@db"), "postgres://ann@db:5432/ann");
+        assert_eq!(
+            redacted("postgres:///shop?user=ann"),
+            "postgres://ann@localhost:5432/shop"
+        );
+        assert_eq!(refused("postgres://db/shop"), UrlError::NoUser);
     }
 
     #[test]

@@ -50,10 +50,11 @@ pub(super) const CHECKS: &[Check] = &[
                 .hint(format!("chmod 600 {}", open.join(" "))),
         }
     }),
-    check("CFG004", "contradictions", |facts| {
+    check("CFG004", "values and contradictions", |facts| {
         match facts.config.contradictions.as_slice() {
             [] => Verdict::ok("none"),
-            contradictions => Verdict::fail(contradictions.join("; ")).hint("remove one of the two"),
+            contradictions => Verdict::fail(contradictions.join("; "))
+                .hint("correct it; `dlc config show` tells where every value came from"),
         }
     }),
     check("CFG005", "password and encryption", |facts| {

@@ -182,6 +182,8 @@ pub struct Finding {
     pub hint: Option<String>,
     /// How long finding out took.
     pub took: Duration,
+    /// The check whose failure made this one skipped.
+    pub skipped_for: Option<&'static str>,
     class: FailureClass,
 }
 
@@ -193,6 +195,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// Keeps the findings that are wanted, and those that kept a wanted one from being judged: a check that could not be
+    /// made must not look like one that passed.
+    pub fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        let causes: Vec<&str> = self
+            .findings
+            .iter()
+            .filter(|finding| wanted(finding.id))
+            .filter_map(|finding| finding.skipped_for)
+            .collect();
+        self.findings
+            .retain(|finding| wanted(finding.id) || causes.contains(&finding.id));
+    }
+
     /// The worst status of all.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -225,9 +240,10 @@ pub fn judge(facts: &Facts) -> Report {
     };
     let applies = |check: &&Check| engine.is_none() || check.engine.is_none() || check.engine == engine;
     for check in catalogue().filter(applies) {
-        let verdict = match failed {
-            Some((layer, id)) if layer < check.layer => Verdict::skipped(format!("{id} failed")),
-            _ => (check.judge)(facts),
+        let skipped_for = failed.filter(|(layer, _)| *layer < check.layer).map(|(_, id)| id);
+        let verdict = match skipped_for {
+            Some(id) => Verdict::skipped(format!("{id} failed")),
+            None => (check.judge)(facts),
         };
         if verdict.status == Status::Fail && failed.is_none() {
             failed = Some((check.layer, check.id));
@@ -241,6 +257,7 @@ pub fn judge(facts: &Facts) -> Report {
             threshold: verdict.threshold,
             hint: verdict.hint,
             took: verdict.took,
+            skipped_for,
             class: check.class,
         });
     }

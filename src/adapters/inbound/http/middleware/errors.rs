@@ -12,13 +12,14 @@ use poem_openapi::types::ToJSON;
 
 use super::request_id::RequestId;
 use crate::adapters::inbound::http::{
-    allow,
+    InFlight, allow,
     problem::{Problem, ProblemBody},
 };
 
 pub(super) struct Answering<E> {
     pub(super) inner: E,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) in_flight: InFlight,
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
@@ -28,6 +29,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
         // Both are reference-counted, so the copies cost nothing on the way that needs none.
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let id = request.extensions().get::<RequestId>().cloned();
+        let _in_flight = self.in_flight.enter();
         let error = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => return Ok(response),
             Ok(Err(error)) => Problem::from_framework(error),
@@ -41,8 +43,11 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
 
 impl<E> Answering<E> {
     fn note(&self, problem: &Problem, method: &Method, path: &str, id: &str) {
-        if problem.is_lost_database() {
-            self.readiness.database_failed(ConnectFailure::Lost);
+        if problem.is_lost_database() && self.readiness.database_failed(ConnectFailure::Lost) {
+            tracing::error!(
+                code = ConnectFailure::Lost.code(),
+                "the database is lost: requests meet broken connections"
+            );
         }
         let cause = problem
             .source

@@ -12,18 +12,20 @@ use std::sync::Arc;
 use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Response};
 
-use super::Limits;
+use super::{InFlight, Limits};
 
 /// Wraps the routes.
 pub(super) fn wrap(
     routes: impl Endpoint<Output = Response> + 'static,
     limits: Limits,
     readiness: Arc<Readiness>,
+    in_flight: InFlight,
 ) -> impl Endpoint<Output = Response> + 'static {
     let limited = limits::Limited { inner: routes, limits };
     let answering = errors::Answering {
         inner: limited,
         readiness,
+        in_flight,
     };
     let secured = security::Secured { inner: answering };
     request_id::Identified { inner: secured }

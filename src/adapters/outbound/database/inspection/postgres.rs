@@ -3,15 +3,14 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dlc_application::ports::{
     connection::{ConnectError, ConnectFailure},
     inspection::{ConfigFacts, Facts, NetworkFacts, ServerFacts, Timed},
 };
-use sea_orm::SqlxPostgresConnector;
-use sqlx::{Connection, Executor, PgConnection, Row, pool::PoolOptions};
+use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::timed;
@@ -21,6 +20,9 @@ use crate::{connection::DatabaseOptions, error, migrator};
 const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, limit: Duration) -> Facts {
+    let started = Instant::now();
+    // One limit for the whole round: each stage has what the ones before left.
+    let left = || limit.saturating_sub(started.elapsed());
     let mut facts = Facts {
         config,
         network: Some(network(options, limit).await),
@@ -34,20 +36,19 @@ pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, limi
     if !reachable {
         return facts;
     }
-    let mut options = options.clone();
-    options.connect_timeout = options.connect_timeout.min(limit);
-    facts.server = Some(timed(within(limit, &options, server(&options))).await);
+    facts.server = Some(timed(within(left(), options, server(options))).await);
     if matches!(&facts.server, Some(Timed { value: Ok(_), .. })) {
         let history = async {
-            let pool = PoolOptions::new()
-                .max_connections(1)
-                .acquire_timeout(limit)
-                .connect_lazy_with(options.url.postgres_options().unwrap_or_default());
-            let history = migrator::read_history(&SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone())).await;
-            pool.close().await;
-            history.map_err(|e| error::migrate(&e, None).to_string())
+            let connection = options.postgres_single().await?;
+            let history = migrator::read_history(&connection).await;
+            drop(connection.close().await);
+            history.map_err(|e| error::connect_by_orm(&e, &options.url))
         };
-        facts.history = Some(timed(history).await);
+        let history = within(left(), options, history).await.map_err(|e| e.cause);
+        facts.history = Some(Timed {
+            value: history,
+            took: started.elapsed(),
+        });
     }
     facts
 }

@@ -12,7 +12,7 @@ use sqlx::{Row, SqlitePool};
 
 use super::timed;
 use crate::{
-    connection::{DatabaseOptions, companion, is_closed, read_only_options},
+    connection::{DatabaseOptions, companion, directory_of, is_closed, read_only_options},
     error, migrator,
 };
 
@@ -70,10 +70,7 @@ pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, look
 
 /// What can be told without opening the database.
 fn outside(path: &Path) -> SqliteFacts {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     let writable = |path: &Path| rustix::fs::access(path, Access::WRITE_OK).is_ok();
     SqliteFacts {
         path: path.display().to_string(),

@@ -22,10 +22,17 @@ const LOCK: i64 = 0x646c_635f_6d69_6772;
 const FENCE: i64 = LOCK + 1;
 /// A table's lock is waited for no longer than this: an `ALTER` that queues blocks every reader behind it.
 const TABLE_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '5s'";
+/// The same for a look at the history.
+const HISTORY_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a waiting process says so.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) async fn history(options: &DatabaseOptions) -> Result<History, MigrateError> {
+    // Looking must not hang behind whoever has locked the history table.
+    let options = DatabaseOptions {
+        lock_timeout: Some(HISTORY_LOCK_TIMEOUT),
+        ..options.clone()
+    };
     // The probe says why it cannot connect; a pool would only say that it timed out.
     drop(options.postgres_session().await?.close().await);
     let connection = options.postgres_single().await?;

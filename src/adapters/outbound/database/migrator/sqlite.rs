@@ -16,7 +16,7 @@ use sea_orm::{
     TransactionTrait,
 };
 
-use super::{Run, history};
+use super::{Direction, Run, history};
 use crate::{
     connection::{DatabaseOptions, read_only_options},
     error,
@@ -40,6 +40,9 @@ pub(super) async fn history(options: &DatabaseOptions) -> Result<History, Migrat
 }
 
 pub(super) async fn run(options: &DatabaseOptions, run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateError> {
+    if run.direction == Direction::Down && !options.sqlite_path()?.exists() {
+        return Ok(Vec::new());
+    }
     let mut wait = Wait::new(run);
     let pool = loop {
         // Turning the write-ahead log on needs the lock too, so the very opening can find it taken.
