@@ -79,6 +79,8 @@ impl Server {
     pub async fn start_as(database: Database, dlc: Dlc, arguments: &[&str]) -> Self {
         let server = Self::start_unready(database, dlc, arguments).await;
         server.until_ready().await;
+        // The probe is quicker than the log, and a test may want to read that.
+        server.until_logged("ready in ").await;
         server
     }
 
