@@ -18,10 +18,11 @@ up-sqlite:
 up-postgres:
     {{compose}} up --wait postgres
 
-# Write deployments/.env with a password of its own (mode 600); never overwrites
+# Write deployments/.env with a password and a secret of its own (mode 600); never overwrites
 env:
     @test ! -e deployments/.env || { echo "deployments/.env exists already; nothing was changed" >&2; exit 1; }
-    @umask 077; { sed '/^# POSTGRES_PASSWORD=/d' deployments/.env.example; printf '\nPOSTGRES_PASSWORD=%s\n' "$(head -c 24 /dev/urandom | base64 | tr '+/' '-_')"; } > deployments/.env
+    @umask 077; new() { head -c 33 /dev/urandom | base64 | tr '+/' '-_'; }; \
+        { cat deployments/.env.example; printf '\nPOSTGRES_PASSWORD=%s\nDLC_AUTH__SECRET=%s\n' "$(new)" "$(new)"; } > deployments/.env
     @echo "wrote deployments/.env; a password counts only when the volume is new (just nuke)"
 
 # Stop the containers; the data stays

@@ -323,7 +323,7 @@ async fn a_locked_history_ends_the_round_in_time() {
     holder.execute("LOCK TABLE seaql_migrations").await.unwrap();
     let checked = database
         .dlc()
-        .run(&["db", "check", "--timeout", "1s", "--format", "json"])
+        .run(&["db", "check", "--timeout", "4s", "--format", "json"])
         .await;
     assert_status(&checked, "MIG001", "fail");
     assert_eq!(checked.code, 1);
