@@ -10,17 +10,11 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
-/// Query parameters that reach the driver. Anything else is refused by name: a misspelt `sslmode` must not be ignored.
-const POSTGRES_PARAMETERS: &[&str] = &[
+/// Query parameters that reach the driver, beside those of certificates. Anything else is refused by name: a misspelt
+/// `sslmode` must not be ignored.
+const PARAMETERS: &[&str] = &[
     "sslmode",
     "ssl-mode",
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
     "statement-cache-capacity",
     "host",
     "hostaddr",
@@ -32,7 +26,7 @@ const POSTGRES_PARAMETERS: &[&str] = &[
     "options",
 ];
 
-/// Those of them that name files.
+/// Query parameters that name files of certificates and keys.
 const CERTIFICATE_PARAMETERS: &[&str] = &[
     "sslrootcert",
     "ssl-root-cert",
@@ -199,7 +193,8 @@ impl DatabaseUrl {
             return Err(UrlError::Syntax("a # must be written %23".to_owned()));
         }
         for (key, _) in url.query_pairs() {
-            if !POSTGRES_PARAMETERS.contains(&key.as_ref()) && !key.starts_with("options[") {
+            let known = [PARAMETERS, CERTIFICATE_PARAMETERS].concat();
+            if !known.contains(&key.as_ref()) && !key.starts_with("options[") {
                 return Err(unknown_parameter(&key));
             }
         }

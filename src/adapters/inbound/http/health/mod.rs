@@ -1,7 +1,10 @@
 //! Probes and health: always served, from the first millisecond to the last (§5.3).
 //!
 //! Liveness never looks at the database. Readiness tells what the service believes; details of the database are told to
-//! whom the configuration allows. Not here: what is believed (`operations/readiness`), Prometheus text (`metrics`).
+//! whom the configuration allows. Not here: the answers' shapes (`views`), what is believed (`operations/readiness`), Prometheus
+//! text (`metrics`).
+
+mod views;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -19,9 +22,13 @@ use dlc_application::{
     },
 };
 use poem::Request;
-use poem_openapi::{ApiResponse, Object, OpenApi, Tags, param::Query, payload::Json, types::Any};
-use serde_json::{Value, json};
+use poem_openapi::{OpenApi, Tags, param::Query, payload::Json, types::Any};
+use serde_json::json;
 use tokio::sync::Mutex;
+use views::{
+    AliveView, CheckView, DatabaseAnswer, DatabaseMetricsView, DatabaseView, ErrorCountsView, HealthAnswer, HealthView,
+    LatencyView, MigrationsView, ObjectivesView, PhaseAnswer, PhaseView, PoolView, ReadyAnswer, ReadyView,
+};
 
 /// How long an answer about the database is good for, so that a crowd of probes is one question.
 const CACHE: Duration = Duration::from_secs(1);
@@ -76,239 +83,6 @@ impl Disclosure {
 enum Tag {
     /// Is it alive, is it ready, what does it know of its database?
     Health,
-}
-
-/// Alive.
-#[derive(Debug, Object)]
-struct AliveView {
-    /// Always `ok`.
-    status: String,
-}
-
-/// How far the start has come.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct PhaseView {
-    /// connecting, checking, migrating, serving or stopping.
-    phase: String,
-    /// The step under way.
-    step: Option<u32>,
-    /// Steps in all.
-    of: Option<u32>,
-    /// The migration under way.
-    current: Option<String>,
-    /// Since the process began.
-    elapsed_ms: u64,
-    /// Who holds the migration lock that this process waits for.
-    lock_holder: Option<String>,
-    /// What is wrong with the database, in fixed words.
-    database: Option<String>,
-    /// The doctor's checks, when asked for by `verbose`.
-    checks: Option<Vec<CheckView>>,
-}
-
-/// One of the doctor's checks.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct CheckView {
-    /// Its id.
-    id: String,
-    /// What it looks at.
-    title: String,
-    /// ok, warn, fail or skipped.
-    status: String,
-    /// What was measured, or why it was skipped.
-    measured: String,
-    /// What to do next.
-    hint: Option<String>,
-}
-
-impl PhaseView {
-    fn new(snapshot: &Snapshot) -> Self {
-        let number = |value: usize| u32::try_from(value).ok();
-        let (step, of, current) = match &snapshot.phase {
-            Phase::Migrating { step, of, current } => (number(*step), number(*of), Some(current.clone())),
-            _ => (None, None, None),
-        };
-        let database = match snapshot.database {
-            DatabaseHealth::Unhealthy(failure) => Some(failure.phrase().to_owned()),
-            DatabaseHealth::Unknown | DatabaseHealth::Healthy { .. } => None,
-        };
-        Self {
-            phase: snapshot.phase.name().to_owned(),
-            step,
-            of,
-            current,
-            elapsed_ms: u64::try_from(snapshot.elapsed.as_millis()).unwrap_or(u64::MAX),
-            lock_holder: snapshot.lock_holder.clone(),
-            database,
-            checks: None,
-        }
-    }
-}
-
-#[derive(ApiResponse)]
-enum PhaseAnswer {
-    /// Yes.
-    #[oai(status = 200)]
-    Yes(Json<PhaseView>),
-    /// Not now.
-    #[oai(status = 503)]
-    No(Json<PhaseView>),
-}
-
-/// Healthy or not, in S1's words.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct HealthView {
-    /// `healthy` or `unhealthy`.
-    status: String,
-    /// `database connection failed`
-    error: Option<String>,
-}
-
-#[derive(ApiResponse)]
-enum HealthAnswer {
-    /// Ready, and the database answers.
-    #[oai(status = 200)]
-    Healthy(Json<HealthView>),
-    /// The database does not answer, or the service is starting or stopping.
-    #[oai(status = 503)]
-    Unhealthy(Json<HealthView>),
-}
-
-/// Ready or not, in S2's words: `connections.database` is an object with a `status`, or the string `not_checked`.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct ReadyView {
-    /// Whether requests should be sent here.
-    ready: bool,
-    /// `database_unhealthy` or `server_shutting_down`
-    reason: Option<String>,
-    /// `{"database": {"status": "healthy"}}`
-    connections: Any<Value>,
-}
-
-#[derive(ApiResponse)]
-enum ReadyAnswer {
-    /// Ready.
-    #[oai(status = 200)]
-    Ready(Json<ReadyView>),
-    /// Not ready.
-    #[oai(status = 503)]
-    NotReady(Json<ReadyView>),
-}
-
-/// The pool at one moment.
-#[derive(Debug, Object)]
-struct PoolView {
-    /// Most connections.
-    max: u32,
-    /// Open connections.
-    open: u32,
-    /// Open and unused.
-    idle: u32,
-    /// Open and used.
-    in_use: u32,
-    /// Operations that wait for a connection.
-    waiting: u32,
-}
-
-/// The schema's history in numbers.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct MigrationsView {
-    /// Applied migrations.
-    applied: u32,
-    /// Pending ones.
-    pending: u32,
-    /// The newest applied one.
-    current: Option<String>,
-}
-
-/// The database, as far as the caller may know.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct DatabaseView {
-    /// `healthy`, `unhealthy` or `unknown`
-    status: String,
-    /// `postgres` or `sqlite`
-    backend: Option<String>,
-    /// Of the last ping.
-    latency_ms: Option<f64>,
-    /// As the server writes it.
-    server_version: Option<String>,
-    /// The schema.
-    migrations: Option<MigrationsView>,
-    /// The pool.
-    pool: Option<PoolView>,
-}
-
-#[derive(ApiResponse)]
-enum DatabaseAnswer {
-    /// The database answers.
-    #[oai(status = 200)]
-    Healthy(Json<DatabaseView>),
-    /// It does not, or is not connected yet.
-    #[oai(status = 503)]
-    Unhealthy(Json<DatabaseView>),
-}
-
-/// Failed operations by class.
-#[derive(Debug, Object)]
-struct ErrorCountsView {
-    /// The database could not be reached.
-    unavailable: u64,
-    /// A time limit ran out.
-    timeout: u64,
-    /// Another writer was first.
-    conflict: u64,
-    /// Anything else.
-    other: u64,
-}
-
-/// Durations of database operations in milliseconds, pool wait included.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct LatencyView {
-    /// Mean.
-    average: Option<f64>,
-    /// Median.
-    p50: Option<f64>,
-    /// 95 of 100 were faster.
-    p95: Option<f64>,
-    /// 99 of 100 were faster.
-    p99: Option<f64>,
-}
-
-/// The service's goals for its database (S2), and whether they hold since the process began.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct ObjectivesView {
-    /// Share of operations that did not fail.
-    availability: Option<f64>,
-    /// 0.999
-    availability_target: f64,
-    /// Whether the average duration is below 100 ms.
-    average_below_100_ms: Option<bool>,
-}
-
-/// Figures about the database.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-struct DatabaseMetricsView {
-    /// `healthy`, `unhealthy` or `unknown`
-    status: String,
-    /// The pool.
-    pool: Option<PoolView>,
-    /// Operations since the process began.
-    operations: Option<u64>,
-    /// Failed ones.
-    errors: Option<ErrorCountsView>,
-    /// Durations.
-    latency_ms: Option<LatencyView>,
-    /// Goals.
-    objectives: Option<ObjectivesView>,
 }
 
 type Monitor = Arc<OnceLock<Arc<dyn DatabaseMonitor>>>;
