@@ -1,8 +1,9 @@
 //! The life of `dlc serve`: start, several at once, loss of the database, stop.
 
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Database, Dlc, Engine, OnEngine, Proxy, Server, on_both_engines, postgres};
+use crate::harness::{Database, Dlc, Engine, OnEngine, Proxy, Server, on_both_engines, postgres, send};
 
 struct Empty(Database);
 
@@ -74,7 +75,7 @@ on_both_engines! {
                 break;
             }
         }
-        server.signal("INT").await;
+        server.signal(Signal::INT);
         server.until_logged("asked to stop").await;
         holder.release().await;
         for request in requests {
@@ -247,12 +248,7 @@ async fn a_command_is_ended_by_ctrl_c_with_130() {
         .await
         .unwrap();
     assert!(line.starts_with("waiting for the migration lock"), "{line}");
-    let pid = child.id().unwrap().to_string();
-    tokio::process::Command::new("kill")
-        .args(["-s", "INT", &pid])
-        .status()
-        .await
-        .unwrap();
+    send(child.id().unwrap(), Signal::INT);
     assert_eq!(child.wait().await.unwrap().code(), Some(130));
 }
 
@@ -310,9 +306,9 @@ async fn a_second_signal_forces_the_end_with_exit_1() {
     let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
     let claim = tokio::spawn(claim.json(&json!({"user_id": "u", "coupon_name": "c"})).send());
     while server.get("/api/health/db").await.body["pool"]["in_use"] != 1 {}
-    server.signal("TERM").await;
+    server.signal(Signal::TERM);
     server.until_logged("asked to stop").await;
-    server.signal("TERM").await;
+    server.signal(Signal::TERM);
     let stopped = server.finished().await;
     assert_eq!(stopped.code, 1, "{stopped:?}");
     assert!(stopped.stderr.contains("stopped by force"), "{stopped:?}");

@@ -15,7 +15,7 @@ pub mod snapshot;
 pub use database::{Database, Engine};
 pub use dlc::{Dlc, Finished};
 pub use proxy::Proxy;
-pub use server::Server;
+pub use server::{Server, send};
 
 /// Something that a test can be given on an engine of its choice.
 pub trait OnEngine {

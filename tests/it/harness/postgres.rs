@@ -79,12 +79,7 @@ impl Cluster {
 
     async fn spawn() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let shm = Path::new("/dev/shm");
-        let parent = if shm.is_dir() {
-            shm.to_path_buf()
-        } else {
-            std::env::temp_dir()
-        };
+        let parent = directory_for_data();
         let directory = tempfile::Builder::new()
             .prefix("dlc-test-postgres-")
             .tempdir_in(parent)
@@ -153,6 +148,16 @@ impl Cluster {
     pub async fn remove(&self, name: &str) {
         self.execute("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
             .await;
+    }
+}
+
+/// Memory where there is enough of it (a container's default is 64 MiB, a database is 8 MiB), else the disk.
+fn directory_for_data() -> PathBuf {
+    const ENOUGH: u64 = 2 * 1024 * 1024 * 1024;
+    let memory = Path::new("/dev/shm");
+    match rustix::fs::statvfs(memory) {
+        Ok(found) if found.f_bavail * found.f_frsize >= ENOUGH => memory.to_path_buf(),
+        _ => std::env::temp_dir(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use reqwest::{Client, Method, RequestBuilder, Response};
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -182,15 +183,9 @@ impl Server {
         self.stderr.lock().unwrap().clone()
     }
 
-    /// Sends a signal by name.
-    pub async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("a running server").to_string();
-        let status = tokio::process::Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .await
-            .unwrap();
-        assert!(status.success());
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        send(self.child.id().expect("a running server"), signal);
     }
 
     /// Waits until a word is logged.
@@ -219,9 +214,15 @@ impl Server {
 
     /// Asks it to stop, and waits for the end.
     pub async fn stop(self) -> Finished {
-        self.signal("TERM").await;
+        self.signal(Signal::TERM);
         self.finished().await
     }
+}
+
+/// Sends a signal to a process.
+pub fn send(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 /// Keeps what is logged, and finds the address in it, in either format.
