@@ -91,12 +91,13 @@ pub(super) async fn serve(config: &Config, started: Instant) -> Result<Exit, Fai
 
     signals.leave.cancelled().await;
     readiness.enter(Phase::Stopping);
+    // Nobody asks about the database any more, and its last connection should be the writer's, which tidies up.
+    monitor.abort();
     let leave = leave(config, stop, server, api.in_flight(), &database);
     let exit = tokio::select! {
         clean = leave => if clean { Exit::Done } else { Exit::Failed },
         () = signals.force.cancelled() => Exit::Failed,
     };
-    monitor.abort();
     if exit == Exit::Done {
         tracing::info!("stopped");
     } else {
