@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{services, signals::Signals};
 use crate::{
     adapters::inbound::{
-        cli::exit::{Exit, Failure},
+        cli::exit::{Exit, Failure, plain},
         http::{Api, InFlight, acceptor::BoundedAcceptor},
     },
     config::{Config, SelectedDatabase, migrate::MigrateMode},
@@ -124,9 +124,7 @@ fn warn_about(config: &Config, selected: &SelectedDatabase) {
 async fn listen(config: &Config) -> Result<(TcpListener, String), Failure> {
     let (host, port) = (config.server.host, config.server.port);
     let failed = |error: std::io::Error| {
-        let text = error.to_string();
-        let why = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
-        let message = format!("cannot listen on {host}:{port}: {why}");
+        let message = format!("cannot listen on {host}:{port}: {}", plain(&error));
         Failure::new(Exit::Failed, "listen_failed", message).hint(if error.kind() == std::io::ErrorKind::AddrInUse {
             "another program has that port: stop it, or take another one with --port"
         } else {

@@ -58,7 +58,7 @@ section! {
         migration_url: Option<SecretString> = "migration_url", |_| None;
         /// Which engine is meant: auto (what the URL says), sqlite or postgres.
         r#type: DatabaseType = "type", |_| DatabaseType::Auto;
-        /// PostgreSQL in parts, instead of a URL: host name or address; localhost when only other parts are given.
+        /// PostgreSQL in parts, instead of a URL: host name or address; localhost when only other parts are given (development and test).
         host: Option<String> = "host" ["DB_HOST"], |_| None;
         /// Port.
         port: u16 = "port" ["DB_PORT"], |_| 5432;
@@ -132,13 +132,18 @@ pub(super) fn select(
     profile: Profile,
 ) -> (Result<SelectedDatabase, String>, Vec<String>) {
     let source = |key: &str| layers.find(key).map(|found| found.source);
-    // Parts without a host are for a server on this machine, unless a URL names another one.
+    // Parts without a host are for a server on this machine, unless a URL names another one or the profile is strict.
     let parts = ["database.host", "database.user", "database.password", "database.name"];
     let parts_source = parts.iter().find_map(|key| source(key));
     let (url_rank, host_rank) = (layers.rank("database.url"), layers.rank("database.host"));
     let (text, winner) = match (layers.find("database.url"), parts_source) {
         (Some(url), _) if host_rank.is_none_or(|host| url_rank.is_some_and(|url| url >= host)) => {
             (url.text.expose_secret().to_owned(), url.source)
+        }
+        (_, Some(parts)) if profile.is_strict() && config.host.is_none() => {
+            let why =
+                format!("{parts} names no host, and the profile {profile} assumes none; set DB_HOST, or DATABASE_URL");
+            return (Err(why), Vec::new());
         }
         (_, Some(parts)) => (parts_url(config), parts),
         (Some(url), None) => (url.text.expose_secret().to_owned(), url.source),

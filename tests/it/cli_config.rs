@@ -245,6 +245,14 @@ async fn a_strict_profile_wants_a_database_and_a_secret() {
     bare.run(&["config", "check"])
         .await
         .assert_error(78, "no signing secret is configured");
+    let hostless = Dlc::new()
+        .env("DLC_PROFILE", "production")
+        .env("DB_PASSWORD", "cänary")
+        .env("DB_NAME", "shop");
+    hostless
+        .run(&["config", "check"])
+        .await
+        .assert_error(78, "names no host");
     let complete = Dlc::new()
         .env("DLC_PROFILE", "production")
         .env("DATABASE_URL", "postgres://u@h/d")

@@ -201,7 +201,7 @@ async fn health_asks_the_running_service() {
     Dlc::new()
         .run(&["health", "--port", &port])
         .await
-        .assert_error(1, "is not ready");
+        .assert_error(1, "is not ready: connection refused");
 }
 
 #[tokio::test]

@@ -73,6 +73,12 @@ impl From<ConnectFailure> for Exit {
     }
 }
 
+/// An operating system's error in plain words: "connection refused", not "Connection refused (os error 111)".
+pub fn plain(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
 /// A command that did not do what was asked: one line that says what and why, and one that says what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::{
-    exit::{Exit, Failure},
+    exit::{Exit, Failure, plain},
     printer::Printer,
 };
 
@@ -38,7 +38,7 @@ pub async fn run(host: IpAddr, port: u16, limit: Duration, printer: Printer) -> 
     let status = tokio::time::timeout(limit, ask(address))
         .await
         .map_err(|_| failed(format!("no answer within {} ms", limit.as_millis())))?
-        .map_err(|why| failed(why.to_string()))?;
+        .map_err(|why| failed(plain(&why)))?;
     if status == StatusCode::OK {
         printer.line("ready");
         Ok(Exit::Done)

@@ -22,8 +22,8 @@ use tokio::sync::{
 
 use crate::error;
 
-/// Questions under way at a time. One more than the cores of the database's smallest host gains nothing: groups only get
-/// smaller.
+/// Questions under way at a time: while one group is asked for, the next one gathers and goes. Chosen, not tuned; more lanes
+/// would take connections from writers and make the groups smaller.
 const LANES: usize = 2;
 /// Most reads of one question.
 const GROUP: usize = 256;
@@ -39,7 +39,7 @@ const HOLD: Duration = Duration::from_millis(100);
 
 type Answer = Result<Option<Coupon>, Failed>;
 
-/// What a whole group is told.
+/// Why a read was not answered; a whole group may share it.
 #[derive(Clone)]
 struct Failed {
     kind: StorageErrorKind,
