@@ -26,14 +26,53 @@ pub const MIGRATIONS: &[Migration] = &[
     m20261121_000005_create_claims::MIGRATION,
 ];
 
+/// What a migration means for the instances that still run the version before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only adds: older binaries go on working with the new schema.
+    Expand,
+    /// Takes away or changes what older binaries use. Wants `--allow-destructive`.
+    Contract,
+    /// Loses data that `down` cannot bring back, besides being a contraction. Wants `--allow-destructive`.
+    Irreversible,
+}
+
+impl Kind {
+    /// Its name in the history, in reports and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expand => "expand",
+            Self::Contract => "contract",
+            Self::Irreversible => "irreversible",
+        }
+    }
+}
+
+/// How a migration's statements are kept together on PostgreSQL. On SQLite the whole run is one transaction, always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Atomicity {
+    /// All of them or none.
+    Transaction,
+    /// Each for itself, because one of them cannot run in a transaction (`CREATE INDEX CONCURRENTLY`). After a crash the
+    /// run begins again with the first statement, so every statement must bear being repeated, and the first of a
+    /// concurrent index is `DROP INDEX CONCURRENTLY IF EXISTS`.
+    StatementByStatement,
+}
+
 /// One step of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Migration {
     /// Its version: `m<date>_<number>_<what it does>`, the file's name. It sorts in the order of application.
     pub name: &'static str,
+    /// What it means for older binaries.
+    pub kind: Kind,
+    /// Whether its statements stand and fall together.
+    pub atomicity: Atomicity,
     /// What `up` runs.
     pub up: Script,
-    /// What `down` runs; it undoes `up` exactly.
+    /// What `down` runs; it undoes `up` exactly. It is kept in the database with the history, so that an older binary can
+    /// use it.
     pub down: Script,
 }
 
@@ -80,6 +119,10 @@ impl MigrationTrait for Migration {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         self.down.run(manager).await
     }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(self.atomicity == Atomicity::Transaction)
+    }
 }
 
 /// The migrations as SeaORM's tools expect them.
@@ -102,6 +145,18 @@ mod tests {
     #[test]
     fn names_are_unique_and_sorted() {
         assert!(MIGRATIONS.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+
+    /// A plan is rehearsed on temporary tables: a name with a schema would be a live table's.
+    #[test]
+    fn no_statement_names_a_schema() {
+        for migration in MIGRATIONS {
+            for script in [migration.up, migration.down] {
+                for statement in script.postgres.iter().chain(script.sqlite) {
+                    assert!(!statement.contains("public."), "{}: {statement}", migration.name);
+                }
+            }
+        }
     }
 
     #[test]

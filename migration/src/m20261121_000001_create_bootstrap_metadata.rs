@@ -1,9 +1,11 @@
 //! `bootstrap_metadata` (S0-9): one row, written by the migration itself, so that any number of starts leaves exactly one.
 
-use crate::{Migration, Script};
+use crate::{Atomicity, Kind, Migration, Script};
 
 pub(crate) const MIGRATION: Migration = Migration {
     name: "m20261121_000001_create_bootstrap_metadata",
+    kind: Kind::Expand,
+    atomicity: Atomicity::Transaction,
     up: Script {
         postgres: &[
             "CREATE TABLE bootstrap_metadata (

@@ -3,10 +3,12 @@
 //! SQLite has no column lengths, so they stand as CHECKs; its timestamps have the form that the application writes,
 //! because text is compared as text.
 
-use crate::{Migration, Script};
+use crate::{Atomicity, Kind, Migration, Script};
 
 pub(crate) const MIGRATION: Migration = Migration {
     name: "m20261121_000002_create_users",
+    kind: Kind::Expand,
+    atomicity: Atomicity::Transaction,
     up: Script {
         postgres: &[
             "CREATE TABLE users (

@@ -1,9 +1,11 @@
 //! `greet_history` (S2-2), as the seed wrote it; JSONB is text that must be valid JSON on SQLite.
 
-use crate::{Migration, Script};
+use crate::{Atomicity, Kind, Migration, Script};
 
 pub(crate) const MIGRATION: Migration = Migration {
     name: "m20261121_000003_create_greet_history",
+    kind: Kind::Expand,
+    atomicity: Atomicity::Transaction,
     up: Script {
         postgres: &["CREATE TABLE greet_history (
     id SERIAL PRIMARY KEY,

@@ -1,9 +1,11 @@
 //! `coupons` (S1-4), as the seed wrote it.
 
-use crate::{Migration, Script};
+use crate::{Atomicity, Kind, Migration, Script};
 
 pub(crate) const MIGRATION: Migration = Migration {
     name: "m20261121_000004_create_coupons",
+    kind: Kind::Expand,
+    atomicity: Atomicity::Transaction,
     up: Script {
         postgres: &["CREATE TABLE coupons (
     name VARCHAR(255) PRIMARY KEY,

@@ -1,9 +1,11 @@
 //! `claims` (S1-5), as the seed wrote it, with its index.
 
-use crate::{Migration, Script};
+use crate::{Atomicity, Kind, Migration, Script};
 
 pub(crate) const MIGRATION: Migration = Migration {
     name: "m20261121_000005_create_claims",
+    kind: Kind::Expand,
+    atomicity: Atomicity::Transaction,
     up: Script {
         postgres: &[
             "CREATE TABLE claims (

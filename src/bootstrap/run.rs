@@ -10,8 +10,8 @@ use std::{
 };
 
 use clap::{Parser, error::ErrorKind};
-use dlc_application::ports::inspection::DatabaseInspector;
-use dlc_database::SqlInspector;
+use dlc_application::ports::{inspection::DatabaseInspector, migrations::SchemaMigrator};
+use dlc_database::{Migration, SqlInspector};
 
 use super::{serve, services};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         cli::{
             args::{
                 CheckArgs, Cli, Color, Command, ConfigCommand, DbCommand, DocumentFormat, Global, MigrateCommand,
-                ServeArgs,
+                PlanArgs, ServeArgs,
             },
             check, config as config_command,
             exit::{Exit, Failure},
@@ -32,10 +32,11 @@ use crate::{
     telemetry,
 };
 
-/// Does what the arguments say.
+/// Does what the arguments say, to a schema that consists of these migrations, oldest first.
 pub fn run(
     arguments: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
+    migrations: &'static [Migration],
 ) -> ExitCode {
     let started = Instant::now();
     // A variable whose name is not UTF-8 cannot be one of ours.
@@ -55,6 +56,7 @@ pub fn run(
     let color_err = color(io::stderr().is_terminal());
     let printer = Printer::new(cli.global.quiet, color(io::stdout().is_terminal()), color_err);
     let session = Session {
+        migrations,
         environment,
         global: cli.global,
         printer,
@@ -118,6 +120,7 @@ fn usage(error: &clap::Error, arguments: &[OsString], environment: &BTreeMap<Str
 
 /// One invocation.
 struct Session {
+    migrations: &'static [Migration],
     environment: BTreeMap<String, OsString>,
     global: Global,
     printer: Printer,
@@ -132,7 +135,7 @@ impl Session {
                 let config = self.config(serve_flags(args), None)?;
                 self.log(&config);
                 // Said once: to people as an error, to machines as an event of the log that they read anyway.
-                match block_on(serve::serve(&config, self.started)) {
+                match block_on(serve::serve(&config, self.started, self.migrations)) {
                     Err(failure) if config.log.format == LogFormat::Json => {
                         let (code, exit_code) = (failure.code, failure.exit as u8);
                         tracing::error!(code, exit_code, hint = failure.hint, "{}", failure.message);
@@ -168,7 +171,10 @@ impl Session {
         let (name, lock_timeout) = match &command {
             MigrateCommand::Up(args) => ("migrate up", args.run.lock_timeout),
             MigrateCommand::Down(args) => ("migrate down", args.run.lock_timeout),
+            MigrateCommand::Repair(args) => ("migrate repair", args.run.lock_timeout),
             MigrateCommand::Status(_) => ("migrate status", None),
+            MigrateCommand::Plan(_) => ("migrate plan", None),
+            MigrateCommand::Verify(_) => ("migrate verify", None),
         };
         let flags = flag(
             "--lock-timeout",
@@ -180,12 +186,36 @@ impl Session {
         let config = self.config(flags, None)?;
         self.log(&config);
         let selected = services::selected(&config)?;
-        let migrator = services::migrator(&config, selected, name);
+        let migrator = services::migrator(&config, selected, name, self.migrations);
+        let migrator = migrator.as_ref();
+        let printer = self.printer;
         block_on(interruptible(async {
             match command {
-                MigrateCommand::Up(args) => migrate::up(migrator.as_ref(), args, self.printer).await,
-                MigrateCommand::Down(args) => migrate::down(migrator.as_ref(), args, self.printer).await,
-                MigrateCommand::Status(args) => migrate::status(migrator.as_ref(), args, self.printer).await,
+                MigrateCommand::Up(args) if args.plan => {
+                    let args = PlanArgs {
+                        target: args.target,
+                        rehearse_on: None,
+                        format: args.run.format,
+                    };
+                    migrate::plan_up(migrator, None, args, printer).await
+                }
+                MigrateCommand::Up(mut args) => {
+                    args.allow_destructive |= config.migrate.allow_destructive;
+                    migrate::up(migrator, args, printer).await
+                }
+                MigrateCommand::Down(args) if args.plan => migrate::plan_down(migrator, args, printer).await,
+                MigrateCommand::Down(args) => migrate::down(migrator, args, printer).await,
+                MigrateCommand::Status(args) => migrate::status(migrator, args, printer).await,
+                MigrateCommand::Plan(args) => {
+                    let url = args.rehearse_on.as_deref();
+                    let clone = url
+                        .map(|url| services::migrator_on_clone(&config, selected, url, self.migrations))
+                        .transpose()?;
+                    let clone = clone.as_deref().map(|clone| clone as &dyn SchemaMigrator);
+                    migrate::plan_up(migrator, clone, args, printer).await
+                }
+                MigrateCommand::Verify(args) => migrate::verify(migrator, args, printer).await,
+                MigrateCommand::Repair(args) => migrate::repair(migrator, args, printer).await,
             }
         }))
     }
@@ -197,7 +227,12 @@ impl Session {
                 self.log(&config);
                 let selected = config.selected.as_ref().ok();
                 let options = selected.map(|selected| services::database_options(&config, selected, "db check"));
-                (services::config_facts(&config), options.as_ref().map(SqlInspector::new))
+                (
+                    services::config_facts(&config),
+                    options
+                        .as_ref()
+                        .map(|options| SqlInspector::new(options, self.migrations)),
+                )
             }
             // A configuration that cannot be read is what the doctor is there to tell of.
             Err(error) => (services::broken_config_facts(error), None),
@@ -284,6 +319,11 @@ fn serve_flags(args: ServeArgs) -> Vec<Flag> {
         flag("--port", "server.port", args.port),
         flag("--wait", "database.wait", args.wait.map(humantime::format_duration)),
         flag("--migrate", "migrate.mode", args.migrate),
+        flag(
+            "--allow-destructive",
+            "migrate.allow_destructive",
+            args.allow_destructive.then_some(true),
+        ),
     ]
     .into_iter()
     .flatten()

@@ -10,9 +10,9 @@ use dlc_application::{
         migrate::Target,
         readiness::{Phase, Readiness},
     },
-    ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, SchemaMigrator},
+    ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
 };
-use dlc_database::{Database, DatabaseOptions, Pinger, SqlMonitor};
+use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlMonitor};
 use poem::Server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use super::{services, signals::Signals};
 use crate::{
     adapters::inbound::{
-        cli::exit::{Exit, Failure, plain},
+        cli::{
+            exit::{Exit, Failure, plain},
+            migrate::Progress,
+        },
         http::{Api, InFlight, acceptor::BoundedAcceptor},
     },
     config::{Config, SelectedDatabase, migrate::MigrateMode},
@@ -37,7 +40,11 @@ const HALF_REQUEST: Duration = Duration::from_secs(1);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Serves until a signal comes.
-pub(super) async fn serve(config: &Config, started: Instant) -> Result<Exit, Failure> {
+pub(super) async fn serve(
+    config: &Config,
+    started: Instant,
+    migrations: &'static [Migration],
+) -> Result<Exit, Failure> {
     let signals = Signals::install().map_err(|error| {
         Failure::new(
             Exit::Failed,
@@ -80,7 +87,7 @@ pub(super) async fn serve(config: &Config, started: Instant) -> Result<Exit, Fai
 
     let options = services::database_options(config, selected, "serve");
     let database = tokio::select! {
-        opened = start(config, selected, &options, &readiness, &api) => opened?,
+        opened = start(config, selected, &options, &readiness, &api, migrations) => opened?,
         () = signals.leave.cancelled() => {
             readiness.enter(Phase::Stopping);
             return Ok(Exit::Done);
@@ -144,6 +151,7 @@ async fn start(
     options: &DatabaseOptions,
     readiness: &Arc<Readiness>,
     api: &Api,
+    migrations: &'static [Migration],
 ) -> Result<Database, Failure> {
     let mut said: Option<Instant> = None;
     let database = dlc_database::connect_and_wait(options, config.database.wait, |error, left| {
@@ -164,56 +172,61 @@ async fn start(
         database.clone(),
         options,
         services::config_facts(config),
+        migrations,
     ));
     readiness.enter(Phase::Checking);
-    migrate(config, selected, readiness).await?;
+    let migrator = services::migrator(config, selected, "serve", migrations);
+    migrate(config, migrator.as_ref(), readiness).await?;
     api.open(&services::services(config, &database));
     readiness.database_answered(Duration::ZERO);
     readiness.enter(Phase::Serving);
     Ok(database)
 }
 
-async fn migrate(config: &Config, selected: &SelectedDatabase, readiness: &Arc<Readiness>) -> Result<(), Failure> {
-    let migrator = services::migrator(config, selected, "serve");
+async fn migrate(config: &Config, migrator: &dyn SchemaMigrator, readiness: &Arc<Readiness>) -> Result<(), Failure> {
     if config.migrate.mode == MigrateMode::Off {
         return Ok(());
     }
     let history = migrator.history().await?;
     history.validate().map_err(MigrateError::from)?;
+    let newer: Vec<&str> = history.newer().collect();
+    if !newer.is_empty() {
+        tracing::warn!(
+            "the database is ahead of this binary by {}, which only add: it serves all the same",
+            newer.join(", ")
+        );
+    }
     let pending = history.pending().count();
     if pending == 0 {
         return Ok(());
     }
     if config.migrate.mode == MigrateMode::Check {
+        history.validate_finished().map_err(MigrateError::from)?;
         let message = format!("{pending} migrations are pending, and migrate.mode is check");
         return Err(Failure::new(Exit::Failed, "migrations_pending", message).hint("dlc migrate up"));
     }
-    migrator
-        .up(
-            &Target::All,
-            &StartProgress {
-                readiness: Arc::clone(readiness),
-            },
-        )
-        .await?;
+    let request = RunRequest::Up(UpRequest {
+        target: Target::All,
+        allow_destructive: config.migrate.allow_destructive,
+    });
+    let progress = StartProgress {
+        readiness: Arc::clone(readiness),
+        teller: Progress::lines(|line| tracing::info!("{line}")),
+    };
+    migrator.run(&request, &progress).await?;
     Ok(())
 }
 
 /// Tells of migrations in the log and on `/startupz`.
 struct StartProgress {
     readiness: Arc<Readiness>,
+    teller: Progress,
 }
 
 impl MigrationObserver for StartProgress {
     fn observe(&self, event: &MigrationEvent) {
         match event {
-            MigrationEvent::Waiting { holder, waited } => {
-                self.readiness.wait_for(holder.clone());
-                tracing::info!(
-                    "waiting for the migration lock for {}s: held by {holder}",
-                    waited.as_secs()
-                );
-            }
+            MigrationEvent::Waiting { holder, .. } => self.readiness.wait_for(holder.to_string()),
             MigrationEvent::Started { name, step, of } => {
                 self.readiness.enter(Phase::Migrating {
                     step: *step,
@@ -222,7 +235,11 @@ impl MigrationObserver for StartProgress {
                 });
             }
             MigrationEvent::Finished(step) => tracing::info!(ms = step.took.as_millis(), "applied {}", step.name),
+            MigrationEvent::Statement { .. }
+            | MigrationEvent::StatementDone { .. }
+            | MigrationEvent::Retrying { .. } => {}
         }
+        self.teller.observe(event);
     }
 }
 

@@ -6,7 +6,10 @@ use dlc_application::{
     coupons::CouponService,
     ports::inspection::{ConfigFacts, ConfiguredDatabase, SecretFile},
 };
-use dlc_database::{Database, DatabaseOptions, DatabaseUrl, Pooler, SeaOrmCouponRepository, SqlMigrator};
+use dlc_database::{
+    Database, DatabaseOptions, DatabaseUrl, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository, SqlMigrator,
+    UrlError,
+};
 
 use crate::{
     adapters::{
@@ -62,13 +65,46 @@ pub(super) fn database_options(config: &Config, selected: &SelectedDatabase, com
 }
 
 /// The runner of migrations, on the direct address when there is one.
-pub(super) fn migrator(config: &Config, selected: &SelectedDatabase, command: &str) -> Arc<SqlMigrator> {
+pub(super) fn migrator(
+    config: &Config,
+    selected: &SelectedDatabase,
+    command: &str,
+    migrations: &'static [Migration],
+) -> Arc<SqlMigrator> {
     let mut options = database_options(config, selected, command);
     if let Some(url) = &selected.migration_url {
         options.url = url.clone();
         options.pooler = Pooler::None;
     }
-    SqlMigrator::new(&options, config.migrate.lock_timeout)
+    SqlMigrator::new(&options, migrator_settings(config, migrations))
+}
+
+/// The same on a clone that a person has named.
+pub(super) fn migrator_on_clone(
+    config: &Config,
+    selected: &SelectedDatabase,
+    url: &str,
+    migrations: &'static [Migration],
+) -> Result<Arc<SqlMigrator>, Failure> {
+    let mut options = database_options(config, selected, "migrate plan");
+    options.url = url.parse().map_err(|error: UrlError| {
+        Failure::new(
+            Exit::Configuration,
+            "configuration_invalid",
+            format!("--rehearse-on: {error}"),
+        )
+    })?;
+    options.pooler = Pooler::None;
+    Ok(SqlMigrator::new(&options, migrator_settings(config, migrations)))
+}
+
+fn migrator_settings(config: &Config, migrations: &'static [Migration]) -> MigratorSettings {
+    MigratorSettings {
+        migrations,
+        lock_timeout: config.migrate.lock_timeout,
+        table_lock_timeout: config.migrate.table_lock_timeout,
+        table_lock_tries: config.migrate.table_lock_tries,
+    }
 }
 
 /// The business behind the API.

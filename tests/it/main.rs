@@ -18,5 +18,6 @@ mod http_document;
 mod http_errors;
 mod http_greetings;
 mod http_health;
+mod ops_migrate;
 mod ops_serve;
 mod schema;

@@ -3,15 +3,7 @@
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Database, Dlc, Engine, OnEngine, Proxy, Server, on_both_engines, postgres, send};
-
-struct Empty(Database);
-
-impl OnEngine for Empty {
-    async fn on(engine: Engine) -> Self {
-        Self(Database::empty(engine).await)
-    }
-}
+use crate::harness::{Database, Dlc, Empty, Engine, OnEngine, Proxy, Server, on_both_engines, postgres, send};
 
 on_both_engines! {
     async fn an_empty_database_is_migrated_with_a_line_per_migration_and_then_served(database: Empty) {
@@ -35,20 +27,6 @@ on_both_engines! {
         assert_eq!(dlc.run(&["migrate", "up"]).await.code, 0);
         assert_eq!(server.database.number("SELECT count(*) FROM bootstrap_metadata").await, 1);
         assert_eq!(server.database.number("SELECT bootstrap_version FROM bootstrap_metadata").await, 1);
-    }
-
-    async fn eight_processes_started_at_once_on_an_empty_database_all_come_up(database: Empty) {
-        let database = database.0;
-        let dlcs: Vec<Dlc> = (0..8).map(|_| database.dlc()).collect();
-        let runs = dlcs.into_iter().map(|dlc| tokio::spawn(async move { dlc.run(&["migrate", "up", "--format", "json"]).await }));
-        let mut applied = 0;
-        for run in runs.collect::<Vec<_>>() {
-            let run = run.await.unwrap();
-            assert_eq!(run.code, 0, "{run:?}");
-            applied += run.json()["applied"].as_array().unwrap().len();
-        }
-        assert_eq!(applied, 5, "each migration exactly once");
-        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
     }
 
     async fn pending_migrations_are_not_served_when_only_checking(database: Empty) {

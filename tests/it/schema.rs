@@ -1,8 +1,8 @@
 //! The live schema against the words of the seeds, and the snapshots in `migration/`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use dlc::database::{DatabaseOptions, Pooler, catalogue};
+use dlc::database::catalogue;
 
 use crate::harness::{Database, Engine, snapshot};
 
@@ -33,22 +33,7 @@ const ADDITIONS: &[&str] = &[
 ];
 
 async fn live(database: &Database) -> String {
-    let options = DatabaseOptions {
-        url: database.url.parse().unwrap(),
-        application_name: "dlc schema test".into(),
-        max_connections: 1,
-        min_connections: 0,
-        acquire_timeout: Duration::from_secs(5),
-        connect_timeout: Duration::from_secs(5),
-        idle_timeout: Duration::from_secs(60),
-        max_lifetime: Duration::from_secs(60),
-        statement_timeout: None,
-        lock_timeout: None,
-        idle_in_transaction_timeout: None,
-        pooler: Pooler::None,
-        create_directory: false,
-    };
-    catalogue(&options).await.unwrap()
+    catalogue(&database.options()).await.unwrap()
 }
 
 #[tokio::test]
@@ -77,7 +62,7 @@ async fn sqlite_has_the_same_tables_columns_keys_and_indexes() {
     let mut expected: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
     let columns = "SELECT table_name::text, column_name::text, data_type::text, (is_nullable = 'NO')::text, \
                    (column_default IS NOT NULL AND column_default NOT LIKE 'nextval%')::text, character_maximum_length::text \
-                   FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'seaql_migrations' \
+                   FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'dlc_%' AND table_name <> 'seaql_migrations' \
                    ORDER BY table_name, ordinal_position";
     let mut lengths = Vec::new();
     for row in postgres.rows(columns).await {

@@ -1,7 +1,8 @@
 //! A database of one's own.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
+use dlc::database::{DatabaseOptions, Pooler};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
@@ -74,6 +75,11 @@ impl Database {
     /// The binary, with this database.
     pub fn dlc(&self) -> Dlc {
         Dlc::new().env("DATABASE_URL", &self.url)
+    }
+
+    /// Options for connections in this process.
+    pub fn options(&self) -> DatabaseOptions {
+        options_of(&self.url)
     }
 
     /// Runs SQL behind the program's back.
@@ -149,6 +155,16 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Removes it without blocking: for tests that run several at a time in one runtime, whose other connections must go
+    /// on while the server waits for them.
+    pub async fn remove(mut self) {
+        if let Some(name) = self.name.take() {
+            postgres::cluster().await.remove(&name).await;
+        }
+    }
+}
+
 /// A session that keeps everybody else from changing coupons.
 pub enum Holder {
     Sqlite(SqliteConnection),
@@ -183,9 +199,37 @@ impl Holder {
     }
 }
 
+/// A database without anything; on SQLite not even the file.
+pub struct Empty(pub Database);
+
+impl OnEngine for Empty {
+    async fn on(engine: Engine) -> Self {
+        Self(Database::empty(engine).await)
+    }
+}
+
 impl OnEngine for Database {
     async fn on(engine: Engine) -> Self {
         Self::migrated(engine).await
+    }
+}
+
+/// Options for connections to a database in this process.
+pub fn options_of(url: &str) -> DatabaseOptions {
+    DatabaseOptions {
+        url: url.parse().unwrap(),
+        application_name: "dlc test".into(),
+        max_connections: 1,
+        min_connections: 0,
+        acquire_timeout: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(60),
+        max_lifetime: Duration::from_secs(60),
+        statement_timeout: None,
+        lock_timeout: None,
+        idle_in_transaction_timeout: None,
+        pooler: Pooler::None,
+        create_directory: false,
     }
 }
 

@@ -1,16 +1,29 @@
 //! The real binary, run to its end, in a directory of its own and with nothing in its environment but what a test gives.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use super::program;
 
 /// No command of a test takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A run to be made.
 pub struct Dlc {
+    program: PathBuf,
     environment: Vec<(String, String)>,
     directory: TempDir,
 }
@@ -67,9 +80,16 @@ impl Dlc {
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("dlc-test-cwd-").tempdir().unwrap();
         Self {
+            program: PathBuf::from(env!("CARGO_BIN_EXE_dlc")),
             environment: Vec::new(),
             directory,
         }
+    }
+
+    /// The program with a set of migrations of `harness/program.rs` instead of the shipped ones.
+    pub fn with_migrations(mut self, set: &str) -> Self {
+        self.program = std::env::current_exe().unwrap();
+        self.env(program::MIGRATIONS, set)
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -92,7 +112,7 @@ impl Dlc {
 
     /// The command, for whoever wants to hold the process.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dlc"));
+        let mut command = Command::new(&self.program);
         command
             .args(arguments)
             .current_dir(self.directory.path())
@@ -103,6 +123,24 @@ impl Dlc {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Starts it and lets it run.
+    pub fn start(self, arguments: &[&str]) -> Running {
+        let mut child = self.command(arguments).spawn().unwrap();
+        drop(child.stdin.take());
+        let [stdout, stderr] = [Said::default(), Said::default()];
+        let readers = [
+            tokio::spawn(listen(child.stdout.take().unwrap(), Said::clone(&stdout))),
+            tokio::spawn(listen(child.stderr.take().unwrap(), Said::clone(&stderr))),
+        ];
+        Running {
+            child,
+            stdout,
+            stderr,
+            readers,
+            _dlc: self,
+        }
     }
 
     pub async fn run(&self, arguments: &[&str]) -> Finished {
@@ -116,6 +154,63 @@ impl Dlc {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+type Said = Arc<Mutex<String>>;
+
+async fn listen(mut pipe: impl AsyncRead + Unpin, said: Said) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
+        said.lock()
+            .unwrap()
+            .push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+}
+
+/// A run that goes on.
+pub struct Running {
+    child: Child,
+    stdout: Said,
+    stderr: Said,
+    readers: [JoinHandle<()>; 2],
+    _dlc: Dlc,
+}
+
+impl Running {
+    /// What it has said so far on stderr.
+    pub fn said(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Waits until it has said a word on stderr.
+    pub async fn until_said(&self, word: &str) {
+        let started = Instant::now();
+        while !self.said().contains(word) {
+            assert!(started.elapsed() < LIMIT, "{word:?} is not said: {}", self.said());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        super::send(self.child.id().expect("a running process"), signal);
+    }
+
+    /// Waits for the end.
+    pub async fn finished(mut self) -> Finished {
+        let ended = tokio::time::timeout(LIMIT, self.child.wait()).await;
+        let status = ended
+            .unwrap_or_else(|_| panic!("it does not end: {}", self.said()))
+            .unwrap();
+        for reader in self.readers {
+            reader.await.unwrap();
+        }
+        let text = |said: &Said| said.lock().unwrap().clone();
+        Finished {
+            code: status.code().unwrap_or(-1),
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
         }
     }
 }

@@ -8,12 +8,13 @@
 mod database;
 mod dlc;
 pub mod postgres;
+pub mod program;
 mod proxy;
 mod server;
 pub mod snapshot;
 
-pub use database::{Database, Engine};
-pub use dlc::{Dlc, Finished};
+pub use database::{Database, Empty, Engine};
+pub use dlc::{Dlc, Finished, Running};
 pub use proxy::Proxy;
 pub use server::{Server, send};
 

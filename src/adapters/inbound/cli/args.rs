@@ -77,7 +77,7 @@ pub enum Format {
 pub enum Command {
     /// Migrate the database, then serve the HTTP API and its explorer
     Serve(ServeArgs),
-    /// Look after the schema: up, down, status
+    /// Look after the schema: up, down, status, plan, verify, repair
     #[command(subcommand)]
     Migrate(MigrateCommand),
     /// Look after the database: check
@@ -110,6 +110,10 @@ pub struct ServeArgs {
     /// What to do about pending migrations: auto applies them, check refuses to serve, off ignores them
     #[arg(long, value_name = "MODE", value_parser = ["auto", "check", "off"])]
     pub migrate: Option<String>,
+
+    /// Apply migrations that take something away, too
+    #[arg(long)]
+    pub allow_destructive: bool,
 }
 
 /// `dlc migrate …`
@@ -121,6 +125,12 @@ pub enum MigrateCommand {
     Down(DownArgs),
     /// Tell which migrations are applied and which are pending; writes nothing
     Status(StatusArgs),
+    /// Show what `migrate up` would do: SQL, locks, rewrites, sizes; touches no live table
+    Plan(PlanArgs),
+    /// Hold the live schema and the history against this binary, object by object; writes nothing
+    Verify(VerifyArgs),
+    /// Mend the history where the live schema proves what is right; shows it first, then asks
+    Repair(RepairArgs),
 }
 
 /// Options of a run of migrations.
@@ -135,9 +145,9 @@ pub struct RunArgs {
     pub format: Format,
 }
 
-/// `dlc migrate up`
-#[derive(Args, Debug)]
-pub struct UpArgs {
+/// How far `up` goes.
+#[derive(Args, Clone, Debug)]
+pub struct UpTarget {
     /// Apply up to and including this version
     #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
     pub to: Option<String>,
@@ -145,10 +155,43 @@ pub struct UpArgs {
     /// Apply the next N only
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
+}
+
+/// `dlc migrate up`
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// How far.
+    #[command(flatten)]
+    pub target: UpTarget,
+
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub plan: bool,
+
+    /// Apply migrations that take something away, too
+    #[arg(long)]
+    pub allow_destructive: bool,
 
     /// Of every run.
     #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// `dlc migrate plan`
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// How far.
+    #[command(flatten)]
+    pub target: UpTarget,
+
+    /// Apply them to this clone of the database, for good, and tell how long each statement takes there; other users of
+    /// this machine can see a password that is typed here
+    #[arg(long, value_name = "URL")]
+    pub rehearse_on: Option<String>,
+
+    /// How to print the report
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
 }
 
 /// `dlc migrate down`
@@ -162,9 +205,17 @@ pub struct DownArgs {
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
 
+    /// Show what would be done and lost, and do nothing
+    #[arg(long)]
+    pub plan: bool,
+
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+
+    /// Where this binary does not know a migration, run the SQL that was stored when it was applied
+    #[arg(long)]
+    pub use_stored_sql: bool,
 
     /// Of every run.
     #[command(flatten)]
@@ -174,13 +225,37 @@ pub struct DownArgs {
 /// `dlc migrate status`
 #[derive(Args, Debug)]
 pub struct StatusArgs {
-    /// Exit with 2 when something is pending
+    /// Exit with 2 when something is pending, with 4 when the history does not fit this binary
     #[arg(long)]
     pub check: bool,
+
+    /// Wait until nothing is pending, at most this long; then exit code 2
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub wait: Option<Duration>,
 
     /// How to print the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+}
+
+/// `dlc migrate verify`
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// How to print the report
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `dlc migrate repair`
+#[derive(Args, Debug)]
+pub struct RepairArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Of every run.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// `dlc db …`

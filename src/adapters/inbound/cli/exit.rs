@@ -131,6 +131,36 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl Failure {
+    fn history(error: &HistoryError, message: String) -> Self {
+        let hint = match error {
+            HistoryError::UnknownTarget(_) => {
+                return Self::new(Exit::Usage, "migration_unknown", message).hint("dlc migrate status lists them");
+            }
+            HistoryError::Newer(_) => "run the newer dlc that applied them",
+            HistoryError::Missing(_) => "run a dlc of the line that applied them",
+            HistoryError::Edited(_) => {
+                "restore the migration's SQL and put the change into a new one; if the schema agrees: dlc migrate repair"
+            }
+            HistoryError::OutOfOrder(_) => {
+                "two branches were merged: give the pending one a newer number, or revert the newer ones"
+            }
+            HistoryError::Unfinished { .. } => "begin it again: dlc migrate up; or give it up: dlc migrate down",
+            HistoryError::NeedsStoredSql(_) => {
+                "the SQL was stored when they were applied; look at it: dlc migrate down --plan --use-stored-sql"
+            }
+            HistoryError::NoSql(_) => "revert with the dlc that applied them",
+        };
+        Self::new(Exit::HistoryInvalid, error.code(), message).hint(hint)
+    }
+}
+
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        MigrateError::from(error).into()
+    }
+}
+
 impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         let message = error.to_string();
@@ -138,18 +168,22 @@ impl From<MigrateError> for Failure {
             MigrateError::Connect(error) => error.into(),
             MigrateError::Locked { .. } => Self::new(Exit::Locked, "migration_locked", message)
                 .hint("wait for that process, or allow more time: --lock-timeout 60s"),
-            MigrateError::TableLocked { .. } => Self::new(Exit::Locked, "table_locked", message)
-                .hint("end the session that holds the table, then: dlc migrate up"),
-            MigrateError::History(error) => {
-                let hint = match error {
-                    HistoryError::UnknownTarget(_) => {
-                        return Self::new(Exit::Usage, "migration_unknown", message)
-                            .hint("dlc migrate status lists them");
-                    }
-                    HistoryError::UnknownApplied(_) => "run the newer dlc that applied them",
-                    HistoryError::OutOfOrder(_) => "two branches were merged: give the pending one a newer number",
-                };
-                Self::new(Exit::HistoryInvalid, "migration_history_invalid", message).hint(hint)
+            MigrateError::TableLocked { .. } => Self::new(Exit::Locked, "table_locked", message).hint(
+                "end that session or wait for it, then run the command again; nothing of this migration was kept",
+            ),
+            MigrateError::History(error) => Self::history(&error, message),
+            MigrateError::Destructive(_) => Self::new(Exit::Usage, "migration_destructive", message)
+                .hint("look at it: dlc migrate plan; then allow it: dlc migrate up --allow-destructive"),
+            MigrateError::NeedsDirectConnection(_) => {
+                Self::new(Exit::Configuration, "direct_connection_needed", message)
+                    .hint("name a connection around the pooler: DLC_DATABASE__MIGRATION_URL")
+            }
+            MigrateError::Unfinished { .. } => Self::new(Exit::Failed, "migration_unfinished", message)
+                .hint("mend the cause, then begin it again: dlc migrate up; or give it up: dlc migrate down"),
+            MigrateError::RehearsalOnTheDatabaseItself => Self::new(Exit::Usage, "rehearsal_not_on_a_clone", message)
+                .hint("--rehearse-on wants a clone: a restored backup, or CREATE DATABASE … TEMPLATE"),
+            MigrateError::RehearsalDiffers { .. } => {
+                Self::new(Exit::Failed, "rehearsal_differs", message).hint("make a new clone of the database")
             }
             MigrateError::Failed { .. } => Self::new(Exit::Failed, "migration_failed", message)
                 .hint("nothing of this migration was kept; dlc migrate status tells where the schema stands"),
@@ -163,8 +197,14 @@ impl From<MigrateError> for Failure {
                 } else {
                     failure.into()
                 };
-                Self::new(exit, failure.code(), format!("the database failed: {message}"))
-                    .hint("`dlc db check` looks at each layer")
+                let hint = match failure {
+                    ConnectFailure::Pooler => {
+                        "this pooler does not know prepared statements: PgBouncer 1.21 or newer does, or go around it with \
+                         DLC_DATABASE__MIGRATION_URL"
+                    }
+                    _ => "`dlc db check` looks at each layer",
+                };
+                Self::new(exit, failure.code(), format!("the database failed: {message}")).hint(hint)
             }
         }
     }
@@ -174,33 +214,65 @@ impl From<MigrateError> for Failure {
 mod tests {
     use std::time::Duration;
 
+    use dlc_application::ports::migrations::Holder;
+
     use super::*;
 
     #[test]
     fn every_failure_of_a_migration_has_its_exit_code() {
         let text = || "words".to_owned();
         let waited = Duration::from_secs(15);
+        let holder = Holder {
+            who: "dlc serve 0.1.0 host/7".into(),
+            held: Some(Duration::from_secs(20)),
+            step: Some((2, 5, "m2".into())),
+            silent: Some(Duration::from_secs(18)),
+        };
+        let blockers = vec!["psql (pid 7, idle in transaction, its query began 60 s ago)".to_owned()];
         let table: Vec<String> = [
-            MigrateError::Locked { holder: text(), waited },
+            MigrateError::Locked { holder, waited },
             MigrateError::TableLocked {
                 step: Some(text()),
-                cause: text(),
+                blockers,
             },
             MigrateError::TableLocked {
                 step: None,
-                cause: text(),
+                blockers: Vec::new(),
             },
             MigrateError::History(HistoryError::UnknownTarget(text())),
-            MigrateError::History(HistoryError::UnknownApplied(vec![text()])),
+            MigrateError::History(HistoryError::Newer(vec![text()])),
+            MigrateError::History(HistoryError::Missing(vec![text()])),
+            MigrateError::History(HistoryError::Edited(vec![(text(), "a".repeat(64), "b".repeat(64))])),
             MigrateError::History(HistoryError::OutOfOrder(vec![text()])),
+            MigrateError::History(HistoryError::Unfinished {
+                name: text(),
+                reached: 1,
+                of: 2,
+            }),
+            MigrateError::History(HistoryError::NeedsStoredSql(vec![text()])),
+            MigrateError::History(HistoryError::NoSql(vec![text()])),
+            MigrateError::Destructive(vec![text()]),
+            MigrateError::NeedsDirectConnection(text()),
             MigrateError::Failed {
                 migration: text(),
                 cause: text(),
             },
+            MigrateError::Unfinished {
+                migration: text(),
+                reached: 1,
+                of: 2,
+                cause: text(),
+            },
+            MigrateError::RehearsalOnTheDatabaseItself,
+            MigrateError::RehearsalDiffers { cause: text() },
             MigrateError::Privilege { cause: text() },
             MigrateError::ReadOnly { cause: text() },
             MigrateError::Storage {
                 failure: ConnectFailure::Other,
+                cause: text(),
+            },
+            MigrateError::Storage {
+                failure: ConnectFailure::Pooler,
                 cause: text(),
             },
             MigrateError::Storage {
@@ -211,7 +283,11 @@ mod tests {
         .into_iter()
         .map(|error| {
             let failure = Failure::from(error);
-            format!("{:3} {}: {}", failure.exit as u8, failure.code, failure.message)
+            let hint = failure.hint.unwrap_or_default();
+            format!(
+                "{:3} {}: {}\n    {hint}",
+                failure.exit as u8, failure.code, failure.message
+            )
         })
         .collect();
         insta::assert_snapshot!(table.join("\n"));

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde_json::Value;
 
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 
 /// Version of every JSON report's shape.
 pub const SCHEMA: u32 = 1;
@@ -91,9 +91,30 @@ impl Printer {
         paint(self.color_out, tone, text)
     }
 
+    /// Whether nothing is printed.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Goes on only when somebody on a terminal types yes. Without a terminal it is refused, and a declined prompt is no
+    /// success.
+    ///
+    /// # Errors
+    /// `refused` without a terminal; `declined` in words, when something else is typed.
+    pub async fn confirm(self, refused: Failure, declined: &str) -> Result<(), Failure> {
+        // On a thread of its own: Ctrl-C must end the command while it waits for an answer.
+        let answer = tokio::task::spawn_blocking(move || self.ask("Type yes to go on:")).await;
+        match answer.ok().flatten() {
+            None => Err(refused),
+            Some(answer) if answer == "yes" => Ok(()),
+            Some(_) => Err(Failure::new(Exit::Failed, "declined", declined)),
+        }
+    }
+
     /// Asks for a word on a terminal. `None` without one.
     #[must_use]
-    pub fn ask(&self, question: &str) -> Option<String> {
+    fn ask(&self, question: &str) -> Option<String> {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return None;
         }

@@ -21,7 +21,7 @@ use dlc_application::ports::{
 };
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool, SqlitePool,
+    ConnectOptions, Connection, PgConnection, PgPool, SqliteConnection, SqlitePool,
     pool::PoolOptions,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -113,16 +113,14 @@ impl DatabaseOptions {
             ("lock_timeout", self.lock_timeout),
             ("idle_in_transaction_session_timeout", self.idle_in_transaction_timeout),
         ];
-        Ok(options.options(
-            limits
-                .into_iter()
-                .filter_map(|(name, limit)| Some((name, limit?.as_millis().to_string()))),
-        ))
+        // No limit is sent, too: a role or a database may have one of its own.
+        Ok(options.options(limits.map(|(name, limit)| (name, limit.unwrap_or_default().as_millis().to_string()))))
     }
 
     /// One connection of its own, outside of any pool.
     pub(crate) async fn postgres_session(&self) -> Result<PgConnection, ConnectError> {
-        let options = self.postgres()?;
+        // Whoever has a connection of its own knows that its statements may take long, and tells of it.
+        let options = self.postgres()?.log_slow_statements(LevelFilter::Off, SLOW_STATEMENT);
         for (parameter, path) in self.url.certificate_files() {
             // The driver's own error would name neither.
             if let Err(e) = std::fs::File::open(&path) {
@@ -145,36 +143,22 @@ impl DatabaseOptions {
         }
     }
 
-    /// A pool of one for a run that must not share the service's pool.
-    pub(crate) async fn postgres_single(&self) -> Result<DatabaseConnection, ConnectError> {
-        let pool = PoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(self.connect_timeout)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(self.postgres()?)
-            .await
-            .map_err(|e| error::connect(&e, &self.url))?;
-        Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
-    }
-
-    /// SQLite's writer: the only connection that changes the file.
-    pub(crate) async fn sqlite_writer(&self, busy_timeout: Duration) -> Result<SqlitePool, ConnectError> {
+    /// Options of SQLite's writer: the only connection that changes the file.
+    pub(crate) fn sqlite_writer(&self, busy_timeout: Duration) -> Result<SqliteConnectOptions, ConnectError> {
         let path = self.sqlite_path()?;
         if !path.exists() {
             self.prepare_directory(path)?;
         }
         // FULL: a commit that was acknowledged survives a power cut; group commit pays for the sync.
-        let options = sqlite_options(path)
+        Ok(sqlite_options(path)
             .create_if_missing(self.url.may_create())
             .busy_timeout(busy_timeout)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        self.sqlite_pool(options, 1).await
+            .synchronous(SqliteSynchronous::Full))
     }
 
-    fn prepare_directory(&self, path: &Path) -> Result<(), ConnectError> {
+    /// Makes the directory of a missing file where that is dlc's own choice; an error where it is the user's.
+    pub(crate) fn prepare_directory(&self, path: &Path) -> Result<(), ConnectError> {
         let directory = directory_of(path);
         if directory.exists() {
             return Ok(());
@@ -205,6 +189,15 @@ impl DatabaseOptions {
             .max_lifetime(None)
             .test_before_acquire(false)
             .connect_with(options)
+            .await
+            .map_err(|e| self.because_of_permissions(error::connect(&e, &self.url)))
+    }
+
+    /// One SQLite connection of its own, outside of any pool.
+    pub(crate) async fn sqlite_session(&self, options: SqliteConnectOptions) -> Result<SqliteConnection, ConnectError> {
+        options
+            .log_slow_statements(LevelFilter::Off, SLOW_STATEMENT)
+            .connect()
             .await
             .map_err(|e| self.because_of_permissions(error::connect(&e, &self.url)))
     }
@@ -327,7 +320,9 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError
             )
         }
         Engine::Sqlite => {
-            let writer = options.sqlite_writer(SQLITE_BUSY_TIMEOUT).await?;
+            let writer = options
+                .sqlite_pool(options.sqlite_writer(SQLITE_BUSY_TIMEOUT)?, 1)
+                .await?;
             let readers = options
                 .sqlite_pool(sqlite_options(options.sqlite_path()?).read_only(true), SQLITE_READERS)
                 .await?;

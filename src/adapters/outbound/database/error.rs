@@ -66,24 +66,6 @@ pub(crate) fn connect(error: &sqlx::Error, url: &DatabaseUrl) -> ConnectError {
     failed(failure, cause, url)
 }
 
-/// The same for an error that SeaORM carries.
-pub(crate) fn connect_by_orm(error: &DbErr, url: &DatabaseUrl) -> ConnectError {
-    match inner(error) {
-        Some(error) => connect(error, url),
-        None => failed(ConnectFailure::Other, error.to_string(), url),
-    }
-}
-
-/// The driver's error in SeaORM's.
-fn inner(error: &DbErr) -> Option<&sqlx::Error> {
-    match error {
-        DbErr::Conn(RuntimeErr::SqlxError(e))
-        | DbErr::Exec(RuntimeErr::SqlxError(e))
-        | DbErr::Query(RuntimeErr::SqlxError(e)) => Some(e),
-        _ => None,
-    }
-}
-
 /// A connection error with the hint that belongs to its kind.
 pub(crate) fn failed(failure: ConnectFailure, cause: impl Into<String>, url: &DatabaseUrl) -> ConnectError {
     let hint = match failure {
@@ -143,6 +125,9 @@ fn database_failure(error: &dyn DatabaseError) -> ConnectFailure {
         "57P01" | "57P02" => ConnectFailure::ShuttingDown,
         "55000" => ConnectFailure::NotAccepting,
         "08P01" if error.message().contains("startup parameter") => ConnectFailure::Pooler,
+        // A pooler that lends a connection per transaction and does not know of prepared statements: what one client
+        // prepared is there, or is not, for the next.
+        "42P05" | "26000" => ConnectFailure::Pooler,
         // SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_READONLY and their extended forms
         "14" | "526" | "782" => ConnectFailure::FileMissing,
         "3" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544" => ConnectFailure::FilePermission,
@@ -190,18 +175,7 @@ pub(crate) fn io_words(error: &io::Error) -> String {
 }
 
 /// For the migration runner: which step was under way, if any.
-pub(crate) fn migrate(error: &DbErr, step: Option<&str>) -> MigrateError {
-    match inner(error) {
-        Some(error) => migrate_sqlx(error, step),
-        None => MigrateError::Storage {
-            failure: ConnectFailure::Other,
-            cause: error.to_string(),
-        },
-    }
-}
-
-/// The same for an error of the driver itself.
-pub(crate) fn migrate_sqlx(error: &sqlx::Error, step: Option<&str>) -> MigrateError {
+pub(crate) fn migrate(error: &sqlx::Error, step: Option<&str>) -> MigrateError {
     let failure = connect_failure(error);
     let sqlx::Error::Database(database) = error else {
         return MigrateError::Storage {
@@ -215,7 +189,7 @@ pub(crate) fn migrate_sqlx(error: &sqlx::Error, step: Option<&str>) -> MigrateEr
         ("25006" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544", _) => MigrateError::ReadOnly { cause },
         ("55P03", step) => MigrateError::TableLocked {
             step: step.map(str::to_owned),
-            cause,
+            blockers: Vec::new(),
         },
         (_, Some(step)) if failure == ConnectFailure::Other => MigrateError::Failed {
             migration: step.to_owned(),
@@ -225,9 +199,35 @@ pub(crate) fn migrate_sqlx(error: &sqlx::Error, step: Option<&str>) -> MigrateEr
     }
 }
 
+fn code(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Database(e) => e.code().map(std::borrow::Cow::into_owned),
+        _ => None,
+    }
+}
+
 /// Whether the driver says that another connection holds SQLite's writer lock.
-pub(crate) fn is_busy(error: &DbErr) -> bool {
-    inner(error).is_some_and(|error| {
-        matches!(error, sqlx::Error::Database(e) if matches!(e.code().as_deref(), Some("5" | "261" | "517" | "6")))
-    })
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("5" | "261" | "517" | "6"))
+}
+
+/// Whether a lock of PostgreSQL was not free within `lock_timeout`, or an answer took longer than `statement_timeout`.
+pub(crate) fn is_timeout(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("55P03" | "57014"))
+}
+
+/// Whether a table does not exist.
+pub(crate) fn is_missing_table(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(e) => e.code().as_deref() == Some("42P01") || e.message().starts_with("no such table"),
+        _ => false,
+    }
+}
+
+/// The server's own words, without the driver's.
+pub(crate) fn words(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(e) => e.message().to_owned(),
+        other => other.to_string(),
+    }
 }

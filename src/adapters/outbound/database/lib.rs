@@ -17,13 +17,15 @@ mod migrator;
 mod monitor;
 mod ping;
 mod reads;
+mod session;
 mod statistics;
 mod url;
 
 pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};
 pub use coupons::SeaOrmCouponRepository;
-pub use inspection::{SqlInspector, catalogue};
-pub use migrator::SqlMigrator;
+pub use inspection::SqlInspector;
+pub use migration::{Atomicity, Kind, MIGRATIONS, Migration, Script};
+pub use migrator::{MigratorSettings, SqlMigrator, catalogue};
 pub use monitor::SqlMonitor;
 pub use ping::Pinger;
 pub use url::{DatabaseUrl, UrlError};

@@ -7,12 +7,13 @@ use dlc_application::ports::{
     inspection::{ConfigFacts, DatabaseInspector, Engine, Facts},
     monitoring::{DatabaseMonitor, DatabaseOverview, OperationStatistics, PoolStatus},
 };
-use sea_orm::{ConnectionTrait, DatabaseConnection, SqlxSqliteConnector, Statement};
+use migration::Migration;
 
 use crate::{
-    connection::{Database, DatabaseOptions, read_only_options},
+    connection::{Database, DatabaseOptions},
     inspection::SqlInspector,
     migrator,
+    session::Session,
 };
 
 /// Nobody waits longer for an answer about the database.
@@ -23,6 +24,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 pub struct SqlMonitor {
     database: Database,
     options: DatabaseOptions,
+    migrations: &'static [Migration],
     inspector: Arc<SqlInspector>,
     config: ConfigFacts,
 }
@@ -30,47 +32,42 @@ pub struct SqlMonitor {
 impl SqlMonitor {
     /// A monitor of a connected database; `config` is what the doctor is told of the configuration.
     #[must_use]
-    pub fn new(database: Database, options: &DatabaseOptions, config: ConfigFacts) -> Arc<Self> {
-        let inspector = SqlInspector::of_a_running_service(options);
+    pub fn new(
+        database: Database,
+        options: &DatabaseOptions,
+        config: ConfigFacts,
+        migrations: &'static [Migration],
+    ) -> Arc<Self> {
+        let inspector = SqlInspector::of_a_running_service(options, migrations);
         Arc::new(Self {
             database,
             options: options.without_time_limits(),
+            migrations,
             inspector,
             config,
         })
     }
 
     async fn look(&self) -> Option<DatabaseOverview> {
-        let (connection, version) = match self.options.url.engine() {
-            Engine::Postgres => (self.options.postgres_single().await.ok()?, "SHOW server_version"),
-            Engine::Sqlite => {
-                let path = self.options.sqlite_path().ok()?;
-                let pool = self.options.sqlite_pool(read_only_options(path), 1).await.ok()?;
-                (
-                    SqlxSqliteConnector::from_sqlx_sqlite_pool(pool),
-                    "SELECT sqlite_version()",
-                )
-            }
-        };
-        let overview = overview(&connection, version).await;
-        drop(connection.close().await);
+        let mut session = Session::looking(&self.options).await.ok()??;
+        let overview = self.overview_in(&mut session).await;
+        session.close().await;
         overview
     }
-}
 
-async fn overview(connection: &DatabaseConnection, version: &str) -> Option<DatabaseOverview> {
-    let statement = Statement::from_string(connection.get_database_backend(), version);
-    let server_version = connection
-        .query_one_raw(statement)
-        .await
-        .ok()??
-        .try_get_by_index(0)
-        .ok()?;
-    let history = migrator::read_history(connection).await.ok()?;
-    Some(DatabaseOverview {
-        server_version,
-        history,
-    })
+    async fn overview_in(&self, session: &mut Session) -> Option<DatabaseOverview> {
+        let version = match session.engine() {
+            Engine::Postgres => "SHOW server_version",
+            Engine::Sqlite => "SELECT sqlite_version()",
+        };
+        let server_version = session.text(version, &[]).await.ok()??;
+        let known = migrator::known(self.migrations, session.engine());
+        let history = migrator::read_history(session, &known).await.ok()?;
+        Some(DatabaseOverview {
+            server_version,
+            history,
+        })
+    }
 }
 
 #[async_trait]

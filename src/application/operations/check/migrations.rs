@@ -2,7 +2,7 @@
 
 use super::{Check, FailureClass, Layer, Verdict};
 use crate::{
-    operations::migrate::History,
+    operations::migrate::{History, HistoryError},
     ports::inspection::{Engine, Facts},
 };
 
@@ -43,9 +43,33 @@ pub(super) const CHECKS: &[Check] = &[
         })
     }),
     check("MIG002", "migrations unknown to this binary", |facts| {
-        history(facts, |history| match list(history.unknown()).as_slice() {
-            [] => Verdict::ok("none"),
-            names => Verdict::fail(names.join(", ")).hint("run the newer dlc that applied them"),
+        history(facts, |history| {
+            let missing = list(history.missing());
+            let newer = list(history.newer());
+            if !missing.is_empty() {
+                Verdict::fail(format!("missing from this binary: {}", missing.join(", ")))
+                    .hint("run a dlc of the line that applied them")
+            } else if history.is_ahead_by_more_than_additions() {
+                Verdict::fail(format!("ahead of this binary: {}", newer.join(", ")))
+                    .hint("run the newer dlc that applied them")
+            } else if newer.is_empty() {
+                Verdict::ok("none")
+            } else {
+                Verdict::warn(format!("ahead by additions only: {}", newer.join(", ")))
+                    .hint("this binary goes on working; update it when convenient")
+            }
+        })
+    }),
+    check("MIG003", "checksums of migrations", |facts| {
+        history(facts, |history| match history.validate() {
+            Err(error @ HistoryError::Edited(_)) => Verdict::fail(error.to_string())
+                .hint("restore the migration's SQL; dlc migrate verify tells whether the schema agrees"),
+            _ => match list(history.unrecorded()).as_slice() {
+                [] => Verdict::ok("as they were applied"),
+                names => {
+                    Verdict::ok(format!("no checksum recorded for {}", names.join(", "))).hint("dlc migrate repair")
+                }
+            },
         })
     }),
     check("MIG004", "order of migrations", |facts| {
@@ -53,6 +77,12 @@ pub(super) const CHECKS: &[Check] = &[
             [] => Verdict::ok("in order"),
             names => Verdict::fail(format!("pending behind newer ones: {}", names.join(", ")))
                 .hint("two branches were merged; see `dlc migrate status`"),
+        })
+    }),
+    check("MIG005", "unfinished migration", |facts| {
+        history(facts, |history| match history.unfinished() {
+            None => Verdict::ok("none"),
+            Some(error) => Verdict::fail(error.to_string()).hint("go on with it: dlc migrate up"),
         })
     }),
     Check {

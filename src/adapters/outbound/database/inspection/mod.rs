@@ -2,7 +2,6 @@
 //!
 //! Not here: verdicts, thresholds.
 
-mod catalogue;
 mod postgres;
 mod sqlite;
 
@@ -14,23 +13,27 @@ use std::{
 use async_trait::async_trait;
 use dlc_application::ports::inspection::{ConfigFacts, DatabaseInspector, Engine, Facts, Timed};
 
-pub use catalogue::catalogue;
+use migration::Migration;
 
-use crate::connection::DatabaseOptions;
+use crate::{connection::DatabaseOptions, migrator};
+
+pub(crate) use sqlite::writer_of;
 
 /// [`DatabaseInspector`] on both engines.
 #[derive(Clone, Debug)]
 pub struct SqlInspector {
     options: DatabaseOptions,
+    migrations: &'static [Migration],
     file_is_open_here: bool,
 }
 
 impl SqlInspector {
-    /// An inspector of a database that this process has not opened.
+    /// An inspector of a database that this process has not opened; `migrations` are those of this binary.
     #[must_use]
-    pub fn new(options: &DatabaseOptions) -> Arc<Self> {
+    pub fn new(options: &DatabaseOptions, migrations: &'static [Migration]) -> Arc<Self> {
         Arc::new(Self {
             options: options.without_time_limits(),
+            migrations,
             file_is_open_here: false,
         })
     }
@@ -38,9 +41,10 @@ impl SqlInspector {
     /// An inspector of the database that this process serves from: it does without looking at file locks, which would
     /// drop the process's own.
     #[must_use]
-    pub fn of_a_running_service(options: &DatabaseOptions) -> Arc<Self> {
+    pub fn of_a_running_service(options: &DatabaseOptions, migrations: &'static [Migration]) -> Arc<Self> {
         Arc::new(Self {
             options: options.without_time_limits(),
+            migrations,
             file_is_open_here: true,
         })
     }
@@ -49,9 +53,10 @@ impl SqlInspector {
 #[async_trait]
 impl DatabaseInspector for SqlInspector {
     async fn inspect(&self, config: ConfigFacts, limit: Duration) -> Facts {
+        let known = migrator::known(self.migrations, self.options.url.engine());
         match self.options.url.engine() {
-            Engine::Postgres => postgres::inspect(&self.options, config, limit).await,
-            Engine::Sqlite => sqlite::inspect(&self.options, config, !self.file_is_open_here).await,
+            Engine::Postgres => postgres::inspect(&self.options, config, &known, limit).await,
+            Engine::Sqlite => sqlite::inspect(&self.options, config, &known, !self.file_is_open_here).await,
         }
     }
 }

@@ -6,20 +6,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dlc_application::ports::{
-    connection::{ConnectError, ConnectFailure},
-    inspection::{ConfigFacts, Facts, NetworkFacts, ServerFacts, Timed},
+use dlc_application::{
+    operations::migrate::Known,
+    ports::{
+        connection::{ConnectError, ConnectFailure},
+        inspection::{ConfigFacts, Facts, NetworkFacts, ServerFacts, Timed},
+    },
 };
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::timed;
-use crate::{connection::DatabaseOptions, error, migrator};
+use crate::{connection::DatabaseOptions, error, migrator, session::Session};
 
 /// Longest wait for a TCP connection (§3.3, NET002).
 const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 
-pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, limit: Duration) -> Facts {
+pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, known: &[Known], limit: Duration) -> Facts {
     let started = Instant::now();
     // One limit for the whole round: each stage has what the ones before left.
     let left = || limit.saturating_sub(started.elapsed());
@@ -39,10 +42,10 @@ pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, limi
     facts.server = Some(timed(within(left(), options, server(options))).await);
     if matches!(&facts.server, Some(Timed { value: Ok(_), .. })) {
         let history = async {
-            let connection = options.postgres_single().await?;
-            let history = migrator::read_history(&connection).await;
-            drop(connection.close().await);
-            history.map_err(|e| error::connect_by_orm(&e, &options.url))
+            let mut session = Session::Postgres(options.postgres_session().await?);
+            let history = migrator::read_history(&mut session, known).await;
+            session.close().await;
+            history.map_err(|e| error::connect(&e, &options.url))
         };
         let history = within(left(), options, history).await.map_err(|e| e.cause);
         facts.history = Some(Timed {
@@ -157,10 +160,15 @@ async fn server(options: &DatabaseOptions) -> Result<ServerFacts, ConnectError> 
         read_only: row.get(3),
         tls: row.get(4),
         session_affinity: session_affinity(options, pid).await,
-        migration_lock_holder: migrator::lock_holder(&mut session).await.map_err(failed)?,
+        migration_lock_holder: None,
     };
-    drop(session.close().await);
-    Ok(facts)
+    let mut session = Session::Postgres(session);
+    let holder = migrator::lock_holder(&mut session).await.map_err(failed)?;
+    session.close().await;
+    Ok(ServerFacts {
+        migration_lock_holder: holder.map(|holder| holder.to_string()),
+        ..facts
+    })
 }
 
 /// Whether a second session, while the first lies idle, is given the very server process that served the first one:

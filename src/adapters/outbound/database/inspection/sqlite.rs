@@ -2,18 +2,21 @@
 
 use std::{fs, io::Read, path::Path};
 
-use dlc_application::ports::{
-    connection::ConnectError,
-    inspection::{ConfigFacts, Facts, SqliteContent, SqliteFacts, Timed},
+use dlc_application::{
+    operations::migrate::Known,
+    ports::{
+        connection::ConnectError,
+        inspection::{ConfigFacts, Facts, SqliteContent, SqliteFacts, Timed},
+    },
 };
 use rustix::fs::Access;
-use sea_orm::SqlxSqliteConnector;
 use sqlx::{Row, SqlitePool};
 
 use super::timed;
 use crate::{
     connection::{DatabaseOptions, companion, directory_of, is_closed, read_only_options},
     error, migrator,
+    session::Session,
 };
 
 /// Where SQLite keeps the writer lock of a write-ahead log: byte 120 of the `-shm` file (its source: `wal.c`).
@@ -27,7 +30,12 @@ fn journal_mode_of_closed(path: &Path) -> Option<String> {
 }
 
 /// `look_at_locks`: only where this process has not opened the file, see [`writer`].
-pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, look_at_locks: bool) -> Facts {
+pub(super) async fn inspect(
+    options: &DatabaseOptions,
+    config: ConfigFacts,
+    known: &[Known],
+    look_at_locks: bool,
+) -> Facts {
     let mut facts = Facts {
         config,
         ..Facts::default()
@@ -54,14 +62,15 @@ pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, look
         }
         Ok(pool) => {
             file.content = Some(timed(content(options, &pool, closed_mode)).await);
-            let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
+            pool.close().await;
             let history = async {
-                migrator::read_history(&connection)
-                    .await
-                    .map_err(|e| error::migrate(&e, None).to_string())
+                let opened = Session::sqlite(options, read_only_options(path)).await;
+                let mut session = opened.map_err(|e| e.cause)?;
+                let history = migrator::read_history(&mut session, known).await;
+                session.close().await;
+                history.map_err(|e| error::migrate(&e, None).to_string())
             };
             facts.history = Some(timed(history).await);
-            pool.close().await;
         }
     }
     facts.sqlite = Some(file);
@@ -109,8 +118,12 @@ fn network_file_system(directory: &Path) -> Option<String> {
 /// Only ever called before this process opens the file: closing any descriptor of a file drops all of a process's POSIX
 /// locks on it, those that SQLite holds included.
 fn writer(path: &Path) -> Option<u32> {
+    writer_of(&fs::File::open(companion(path, "-shm")).ok()?)
+}
+
+/// The same, asked through an open `-shm` file.
+pub(crate) fn writer_of(file: &fs::File) -> Option<u32> {
     use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
-    let file = fs::File::open(companion(path, "-shm")).ok()?;
     let question = Flock {
         start: WAL_WRITE_LOCK,
         length: 1,
@@ -118,7 +131,7 @@ fn writer(path: &Path) -> Option<u32> {
         typ: FlockType::WriteLock,
         offset_type: FlockOffsetType::Set,
     };
-    let holder = fcntl_getlk(&file, &question).ok()??;
+    let holder = fcntl_getlk(file, &question).ok()??;
     u32::try_from(holder.pid?.as_raw_nonzero().get()).ok()
 }
 

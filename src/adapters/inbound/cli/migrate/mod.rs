@@ -1,0 +1,38 @@
+//! `dlc migrate …`: one file per question that is asked, `run` for what changes something.
+
+mod plan;
+mod progress;
+mod repair;
+mod run;
+mod status;
+mod verify;
+
+use std::time::Duration;
+
+use dlc_application::operations::migrate::Target;
+
+use super::args::UpTarget;
+
+pub use plan::{down as plan_down, up as plan_up};
+pub use progress::Progress;
+pub use repair::repair;
+pub use run::{down, up};
+pub use status::status;
+pub use verify::verify;
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn target(args: UpTarget) -> Target {
+    match (args.to, args.steps) {
+        (Some(version), _) => Target::Version(version),
+        (None, Some(steps)) => Target::Steps(steps),
+        (None, None) => Target::All,
+    }
+}
+
+/// "1 migration", "2 migrations"
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,309 @@
+//! `dlc migrate plan`, `up --plan`, `down --plan`
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use dlc_application::{
+    operations::migrate::{
+        Basis, Direction, LockMode, MigrationKind, Plan, PlannedMigration, PlannedStatement, TableEffect,
+    },
+    ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
+};
+use serde_json::{Value, json};
+
+use super::{count, milliseconds, run::down_request, target};
+use crate::adapters::inbound::cli::{
+    args::{DownArgs, Format, PlanArgs},
+    exit::{Exit, Failure},
+    printer::{Printer, SCHEMA, Tone},
+};
+
+/// `dlc migrate plan`, and `up --plan`. With a clone the migrations are applied there, to see how long they take.
+///
+/// # Errors
+/// When the history does not fit, the database cannot be read, or the rehearsal on the clone fails.
+pub async fn up(
+    migrator: &dyn SchemaMigrator,
+    clone: Option<&dyn SchemaMigrator>,
+    args: PlanArgs,
+    printer: Printer,
+) -> Result<Exit, Failure> {
+    let request = RunRequest::Up(UpRequest {
+        target: target(args.target),
+        // A plan takes nothing away; a clone is there to be used up.
+        allow_destructive: true,
+    });
+    let mut plan = migrator.plan(&request).await?;
+    if let Some(clone) = clone {
+        rehearse(migrator, clone, &request, &mut plan).await?;
+    }
+    print(&plan, args.format, "migrate plan", printer);
+    Ok(Exit::Done)
+}
+
+/// `dlc migrate down --plan`
+///
+/// # Errors
+/// When the history does not fit or the database cannot be read.
+pub async fn down(migrator: &dyn SchemaMigrator, args: DownArgs, printer: Printer) -> Result<Exit, Failure> {
+    let plan = migrator.plan(&RunRequest::Down(down_request(&args))).await?;
+    print(&plan, args.run.format, "migrate down --plan", printer);
+    Ok(Exit::Done)
+}
+
+/// Times every statement of a run.
+#[derive(Default)]
+struct Stopwatch(Mutex<Vec<Duration>>);
+
+impl MigrationObserver for Stopwatch {
+    fn observe(&self, event: &MigrationEvent) {
+        if let MigrationEvent::StatementDone { took } = event {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(*took);
+        }
+    }
+}
+
+async fn rehearse(
+    migrator: &dyn SchemaMigrator,
+    clone: &dyn SchemaMigrator,
+    request: &RunRequest,
+    plan: &mut Plan,
+) -> Result<(), Failure> {
+    if migrator.identity().await? == clone.identity().await? {
+        return Err(MigrateError::RehearsalOnTheDatabaseItself.into());
+    }
+    let names = |plan: &Plan| {
+        plan.migrations
+            .iter()
+            .map(|migration| migration.name.clone())
+            .collect::<Vec<_>>()
+    };
+    let (here, there) = (names(plan), names(&clone.plan(request).await?));
+    if here != there {
+        let cause = format!("{} pending here, {} there", here.len(), there.len());
+        return Err(MigrateError::RehearsalDiffers { cause }.into());
+    }
+    let stopwatch = Stopwatch::default();
+    clone.run(request, &stopwatch).await?;
+    let times = stopwatch.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let statements = plan
+        .migrations
+        .iter_mut()
+        .flat_map(|migration| &mut migration.statements);
+    for (statement, took) in statements.zip(times) {
+        statement.took = Some(took);
+    }
+    Ok(())
+}
+
+fn print(plan: &Plan, format: Format, command: &str, printer: Printer) {
+    match format {
+        Format::Json => printer.json(&json(plan, command)),
+        Format::Text => text(plan, printer),
+    }
+}
+
+fn json(plan: &Plan, command: &str) -> Value {
+    let effect = |effect: &TableEffect| {
+        json!({
+            "table": effect.table,
+            "lock": effect.lock.name(),
+            "blocks": effect.lock.blocks(),
+            "rewrites": effect.rewrites,
+            "scans": effect.scans,
+            "exists": effect.live.is_some(),
+            "rows": effect.live.map(|live| live.rows),
+            "bytes": effect.live.and_then(|live| live.bytes),
+            "sessions": effect.live.map(|live| live.sessions),
+        })
+    };
+    let statement = |statement: &PlannedStatement| {
+        let (basis, why) = match &statement.basis {
+            Basis::Rehearsed => ("rehearsed", None),
+            Basis::Predicted { why } => ("predicted", Some(why)),
+        };
+        json!({
+            "sql": statement.sql,
+            "basis": basis,
+            "why": why,
+            "duration_ms": statement.took.map(milliseconds),
+            "tables": statement.effects.iter().map(effect).collect::<Vec<_>>(),
+        })
+    };
+    let migration = |migration: &PlannedMigration| {
+        json!({
+            "version": migration.name,
+            "kind": migration.kind.map(MigrationKind::name),
+            "transaction": migration.transaction,
+            "stored_sql": migration.stored,
+            "statements": migration.statements.iter().map(statement).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "schema": SCHEMA,
+        "command": command,
+        "exit_code": Exit::Done as u8,
+        "direction": match plan.direction {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        },
+        "migrations": plan.migrations.iter().map(migration).collect::<Vec<_>>(),
+        "losses": plan.losses.iter().map(|loss| json!({
+            "table": loss.table, "column": loss.column, "rows": loss.rows,
+        })).collect::<Vec<_>>(),
+        "notes": plan.notes,
+    })
+}
+
+fn text(plan: &Plan, printer: Printer) {
+    let verb = match plan.direction {
+        Direction::Up => "apply",
+        Direction::Down => "revert",
+    };
+    if plan.migrations.is_empty() {
+        printer.line(&format!("nothing to {verb}"));
+        return;
+    }
+    printer.line(&format!(
+        "{} to {verb}, in this order",
+        count(plan.migrations.len(), "migration")
+    ));
+    for migration in &plan.migrations {
+        printer.line("");
+        let mut words = Vec::new();
+        words.extend(migration.kind.map(MigrationKind::name));
+        if !migration.transaction {
+            words.push("statement by statement, not in a transaction");
+        }
+        if migration.stored {
+            words.push("by the SQL that the database has kept");
+        }
+        let words = printer.paint(Tone::Faint, &format!("({})", words.join("; ")));
+        printer.line(&format!("{} {words}", migration.name));
+        for (index, statement) in migration.statements.iter().enumerate() {
+            let number = format!("  {}. ", index + 1);
+            let sql = statement.sql.replace('\n', &format!("\n{}", " ".repeat(number.len())));
+            printer.line(&format!("{number}{sql}"));
+            for (tone, line) in remarks(statement) {
+                printer.line(&format!(
+                    "{}{}",
+                    " ".repeat(number.len()),
+                    printer.paint(tone, &format!("-- {line}"))
+                ));
+            }
+        }
+    }
+    let destructive = plan.direction == Direction::Up
+        && plan
+            .migrations
+            .iter()
+            .any(|migration| migration.kind.is_some_and(MigrationKind::is_destructive));
+    if destructive || !plan.losses.is_empty() || !plan.notes.is_empty() {
+        printer.line("");
+    }
+    for line in losses(plan) {
+        printer.line(&line);
+    }
+    if destructive {
+        printer.line("something is taken away that older binaries use: applying it wants --allow-destructive");
+    }
+    for note in &plan.notes {
+        printer.line(&format!("note: {note}"));
+    }
+}
+
+/// What is lost, one line each.
+pub(super) fn losses(plan: &Plan) -> Vec<String> {
+    let mut lines: Vec<String> = plan.losses.iter().map(|loss| format!("  {loss}")).collect();
+    if !lines.is_empty() {
+        lines.insert(0, "would lose:".to_owned());
+    }
+    lines
+}
+
+/// SQL that comes from the database and not from this binary.
+pub(super) fn stored_sql(plan: &Plan) -> Vec<String> {
+    plan.migrations
+        .iter()
+        .filter(|migration| migration.stored)
+        .flat_map(|migration| {
+            let title = format!("stored SQL that reverts {}:", migration.name);
+            let statements = migration
+                .statements
+                .iter()
+                .map(|statement| format!("  {};", statement.sql));
+            std::iter::once(title).chain(statements).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn remarks(statement: &PlannedStatement) -> Vec<(Tone, String)> {
+    let mut lines: Vec<(Tone, String)> = statement.effects.iter().map(remark).collect();
+    match &statement.basis {
+        Basis::Predicted { why } => lines.push((Tone::Warning, format!("predicted, not rehearsed: {why}"))),
+        Basis::Rehearsed if lines.is_empty() => {
+            lines.push((Tone::Faint, "takes hold of no table that exists".to_owned()));
+        }
+        Basis::Rehearsed => {}
+    }
+    if let Some(took) = statement.took {
+        lines.push((Tone::Faint, format!("took {} ms on the clone", milliseconds(took))));
+    }
+    lines
+}
+
+fn remark(effect: &TableEffect) -> (Tone, String) {
+    let Some(live) = &effect.live else {
+        let line = format!(
+            "{} on {}, which this run makes: nobody waits",
+            effect.lock.name(),
+            effect.table
+        );
+        return (Tone::Faint, line);
+    };
+    let blocks = effect.lock.blocks();
+    let (tone, what) = match (effect.rewrites, effect.scans, blocks) {
+        (true, _, "nobody") => (Tone::Warning, "WRITES EVERY ROW ANEW; nobody waits".to_owned()),
+        (true, ..) => (
+            Tone::Bad,
+            format!("WRITES EVERY ROW ANEW; {blocks} wait until it is done"),
+        ),
+        (false, true, "nobody") => (Tone::Faint, "reads every row; nobody waits".to_owned()),
+        (false, true, _) => (
+            Tone::Warning,
+            format!("reads every row; {blocks} wait until it is done"),
+        ),
+        (false, false, "nobody") => (Tone::Faint, "nobody waits".to_owned()),
+        (false, false, _) => (Tone::Good, format!("no row is touched; {blocks} wait for a moment")),
+    };
+    let about = if effect.lock == LockMode::Writer { "" } else { "about " };
+    let size = live
+        .bytes
+        .map_or_else(String::new, |bytes| format!(", {}", human(bytes)));
+    let users = match live.sessions {
+        0 => String::new(),
+        1 => "; 1 session uses it now".to_owned(),
+        many => format!("; {many} sessions use it now"),
+    };
+    let rows = live.rows;
+    let line = format!(
+        "{} on {} ({about}{rows} rows{size}): {what}{users}",
+        effect.lock.name(),
+        effect.table
+    );
+    (tone, line)
+}
+
+/// Bytes for people: 87 MiB.
+fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes;
+    let mut unit = 0;
+    while value >= 10 * 1024 && unit + 1 < UNITS.len() {
+        value /= 1024;
+        unit += 1;
+    }
+    format!("{value} {}", UNITS[unit])
+}

@@ -1,0 +1,120 @@
+//! The migration lock on PostgreSQL: a transaction's advisory lock that is *polled*.
+//!
+//! A blocking one deadlocks, or hangs for ever, beside `CREATE INDEX CONCURRENTLY`; a session's lock is orphaned behind a
+//! pooler. A killed holder frees it at once, but its other connection may still be finishing a statement, so each migration
+//! takes a second lock as a fence.
+
+use std::time::Duration;
+
+use dlc_application::ports::migrations::{Holder, MigrateError};
+
+use super::super::{Run, Wait, history};
+use crate::{error, session::Session};
+
+/// "dlc_migr" in ASCII. Advisory locks are per database, so one number serves all.
+const LOCK: i64 = 0x646c_635f_6d69_6772;
+/// The fence around each migration's statements.
+pub(super) const FENCE: i64 = LOCK + 1;
+/// The longest pause between two tries.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Held as long as its transaction is open.
+pub(super) struct Lock {
+    session: Session,
+    /// The server process that holds it.
+    pub(super) backend: String,
+}
+
+impl Lock {
+    pub(super) async fn acquire(run: &Run<'_>) -> Result<Self, MigrateError> {
+        let options = &run.migrator.options;
+        let mut session = Session::Postgres(options.postgres_session().await?);
+        let failed = |e: sqlx::Error| error::migrate(&e, None);
+        session
+            .execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
+            .await
+            .map_err(failed)?;
+        let mut wait = Wait::new(run.migrator.settings.lock_timeout, run.observer);
+        let mut pause = Duration::from_millis(100);
+        let sql = format!("SELECT CAST(pg_try_advisory_xact_lock({LOCK}) AS text), CAST(pg_backend_pid() AS text)");
+        loop {
+            let row = session.rows(&sql, &[]).await.map_err(failed)?.into_iter().next();
+            let mut row = row.unwrap_or_default().into_iter();
+            if row.next().flatten().as_deref() == Some("true") {
+                let backend = row.next().flatten().unwrap_or_default();
+                return Ok(Self { session, backend });
+            }
+            if wait.wants_holder() {
+                let holder = holder(&mut session).await.map_err(failed)?;
+                wait.report(holder.unwrap_or_else(|| Holder::unknown("a process that has just finished")))?;
+            }
+            wait.pause(pause).await;
+            pause = (pause * 2).min(POLL);
+        }
+    }
+
+    /// An error when the lock is lost with its connection.
+    pub(super) async fn assert_held(&mut self) -> Result<(), MigrateError> {
+        self.session
+            .execute("SELECT 1")
+            .await
+            .map_err(|e| error::migrate(&e, None))
+    }
+
+    pub(super) async fn release(mut self) {
+        // Closing the connection would free the lock as well; the rollback only does it at once.
+        drop(self.session.execute("ROLLBACK").await);
+        self.session.close().await;
+    }
+}
+
+/// Who holds the migration lock; `None` when it is free.
+pub(crate) async fn holder(session: &mut Session) -> Result<Option<Holder>, sqlx::Error> {
+    let [_, _, table, _] = history::OWN_TABLES;
+    let (columns, join) = if history::exists(session, table).await? {
+        (
+            "h.who, CAST(extract(epoch FROM clock_timestamp() - coalesce(h.since, a.xact_start))::bigint AS text), \
+             CAST(h.step AS text), CAST(h.steps AS text), h.migration, \
+             CAST(extract(epoch FROM clock_timestamp() - h.heartbeat)::bigint AS text)",
+            format!("LEFT JOIN {table} h ON h.backend_pid = a.pid"),
+        )
+    } else {
+        (
+            "NULL, CAST(extract(epoch FROM clock_timestamp() - a.xact_start)::bigint AS text), NULL, NULL, NULL, NULL",
+            String::new(),
+        )
+    };
+    let sql = format!(
+        "SELECT format('%s (pid %s, from %s)', coalesce(nullif(a.application_name, ''), 'an unnamed application'), \
+                a.pid, coalesce(host(a.client_addr), 'this machine')), {columns} \
+         FROM pg_locks l JOIN pg_stat_activity a USING (pid) {join} \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+           AND l.classid = {} AND l.objid = {}",
+        LOCK >> 32,
+        LOCK & 0xffff_ffff
+    );
+    let Some(row) = session.rows(&sql, &[]).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let mut columns = row.into_iter();
+    let mut next = || columns.next().flatten();
+    let seconds = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let seen = next().unwrap_or_default();
+    let noted = next();
+    let held = seconds(next());
+    let (step, steps, migration) = (next(), next(), next());
+    Ok(Some(Holder {
+        who: noted.unwrap_or(seen),
+        held,
+        step: match (
+            step.and_then(|n| n.parse().ok()),
+            steps.and_then(|n| n.parse().ok()),
+            migration,
+        ) {
+            (Some(step), Some(steps), Some(migration)) => Some((step, steps, migration)),
+            _ => None,
+        },
+        silent: seconds(next()),
+    }))
+}

@@ -1,0 +1,80 @@
+//! Watching a statement on temporary tables. The locks that a statement takes, the scans and the rewrites that it makes do
+//! not depend on a table's being temporary or empty.
+
+use std::collections::BTreeMap;
+
+use dlc_application::operations::migrate::LockMode;
+
+use super::Touch;
+use crate::session::Session;
+
+/// A table by its number: name and file.
+type Tables = BTreeMap<String, (String, Option<String>)>;
+
+async fn tables(session: &mut Session) -> Result<Tables, sqlx::Error> {
+    let sql = "SELECT CAST(oid AS text), CAST(relname AS text), CAST(pg_relation_filenode(oid) AS text) FROM pg_class \
+               WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'p')";
+    let rows = session.rows(sql, &[]).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let [oid, name, file] = <[_; 3]>::try_from(row).ok()?;
+            Some((oid?, (name?, file)))
+        })
+        .collect())
+}
+
+pub(super) async fn rehearse(session: &mut Session, statement: &str) -> Result<Vec<Touch>, sqlx::Error> {
+    if cannot_run_in_a_transaction(statement) {
+        session.execute(statement).await?;
+        return Ok(Vec::new());
+    }
+    let before = tables(session).await?;
+    session.execute("BEGIN").await?;
+    let touches = watch(session, statement, &before).await;
+    // Committed, so that the next statement's locks are its own.
+    let end = if touches.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    session.execute(end).await?;
+    touches
+}
+
+async fn watch(session: &mut Session, statement: &str, before: &Tables) -> Result<Vec<Touch>, sqlx::Error> {
+    session.execute(statement).await?;
+    let locks = "SELECT CAST(relation AS text), mode, CAST(pg_stat_get_xact_numscans(relation) AS text) FROM pg_locks \
+                 WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted";
+    let locks = session.rows(locks, &[]).await?;
+    let after = tables(session).await?;
+    let mut touches: BTreeMap<&str, Touch> = BTreeMap::new();
+    for row in locks {
+        let Ok([Some(oid), Some(mode), scans]) = <[_; 3]>::try_from(row) else {
+            continue;
+        };
+        // A table that the statement itself has made is nobody else's yet.
+        let (Some((table, file)), Some(lock)) = (before.get(&oid), LockMode::of_pg_locks(&mode)) else {
+            continue;
+        };
+        let scans = scans.is_some_and(|scans| scans != "0");
+        let rewrites = after.get(&oid).is_some_and(|(_, now)| now != file);
+        let touch = touches.entry(table).or_insert_with(|| Touch {
+            table: table.clone(),
+            lock,
+            rewrites,
+            scans,
+        });
+        touch.lock = touch.lock.max(lock);
+    }
+    let mut touches: Vec<Touch> = touches
+        .into_values()
+        // A mere look at a table's definition keeps nobody waiting and costs nothing.
+        .filter(|touch| touch.lock > LockMode::RowShare || touch.scans)
+        .collect();
+    touches.sort_by(|a, b| b.lock.cmp(&a.lock).then_with(|| a.table.cmp(&b.table)));
+    Ok(touches)
+}
+
+/// Statements that PostgreSQL refuses in a transaction block.
+pub(in super::super) fn cannot_run_in_a_transaction(statement: &str) -> bool {
+    let words = statement.to_uppercase();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    words.contains(&"CONCURRENTLY") || matches!(words.first(), Some(&"VACUUM" | &"REINDEX" | &"CLUSTER"))
+}

@@ -1,0 +1,260 @@
+//! The live schema and the history, held against this binary; and mending the bookkeeping where that is proven.
+//!
+//! The proof is always the same: the live schema is, object by object, what certain migrations of this binary make. Then
+//! they are applied, whatever the history says.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use dlc_application::{
+    operations::migrate::{Difference, History, MigrationState, Target, differences},
+    ports::{
+        inspection::Engine,
+        migrations::{MigrateError, MigrationObserver, Repair, RunRequest, UpRequest, Verification},
+    },
+};
+
+use super::{Run, SqlMigrator, catalogue, history, postgres, scratch::Scratch, sqlite, work};
+use crate::{error, session::Session};
+
+/// What the live schema lacks, or has beyond, what these migrations make.
+async fn drift(
+    migrator: &SqlMigrator,
+    session: Option<&mut Session>,
+    applied: &BTreeSet<&str>,
+) -> Result<Vec<Difference>, MigrateError> {
+    let mut scratch = Scratch::open(migrator).await?;
+    for known in migrator
+        .settings
+        .migrations
+        .iter()
+        .filter(|known| applied.contains(known.name))
+    {
+        scratch.apply(&work::up(known, migrator.engine())).await?;
+    }
+    let expected = scratch.objects().await?;
+    scratch.close().await;
+    let live = match session {
+        Some(session) => catalogue::objects(session)
+            .await
+            .map_err(|e| error::migrate(&e, None))?,
+        None => Vec::new(),
+    };
+    Ok(differences(&expected, &live))
+}
+
+/// Applied and whole, as far as this binary knows them.
+fn standing(history: &History) -> BTreeSet<&str> {
+    let stands = |state: &MigrationState| matches!(state, MigrationState::Applied | MigrationState::Edited { .. });
+    history
+        .entries()
+        .iter()
+        .filter(|entry| stands(&entry.state))
+        .map(|entry| entry.name.as_str())
+        .collect()
+}
+
+pub(super) async fn verify(migrator: &SqlMigrator) -> Result<Verification, MigrateError> {
+    let Some(mut session) = migrator.look().await? else {
+        return Ok(Verification {
+            history: migrator.untouched(),
+            drift: Some(Vec::new()),
+            since_last_run: None,
+        });
+    };
+    let history = migrator.history_in(&mut session).await?;
+    let tells = history.newer().next().is_none() && history.missing().next().is_none();
+    let drift = if tells {
+        Some(drift(migrator, Some(&mut session), &standing(&history)).await?)
+    } else {
+        None
+    };
+    let since_last_run = catalogue::changes_since_recorded(&mut session)
+        .await
+        .map_err(|e| error::migrate(&e, None))?;
+    session.close().await;
+    Ok(Verification {
+        history,
+        drift,
+        since_last_run,
+    })
+}
+
+/// What can be done about one thing that is wrong.
+enum Remedy {
+    /// Note the migration as this binary has it.
+    Note(String),
+    /// Enter it into SeaORM's table, and note it.
+    Enter(String),
+    /// Record the schema as it is.
+    Record,
+}
+
+struct Diagnosis {
+    repair: Repair,
+    remedy: Option<Remedy>,
+}
+
+fn unproven(what: String, why: impl Into<String>) -> Diagnosis {
+    Diagnosis {
+        repair: Repair {
+            what,
+            why: why.into(),
+            proven: false,
+        },
+        remedy: None,
+    }
+}
+
+/// What is wrong, each with its proof or without one.
+async fn examine(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Diagnosis>, MigrateError> {
+    let history = migrator.history_in(session).await?;
+    let mut found = Vec::new();
+    if !history.is_recorded() {
+        return Ok(found);
+    }
+    let foreign: Vec<&str> = history.missing().chain(history.newer()).collect();
+    for name in history.missing() {
+        found.push(unproven(
+            format!("{name} is applied, but missing from this binary"),
+            "only a dlc of the line that applied it can tell what it made",
+        ));
+    }
+    if let Some(unfinished) = history.unfinished() {
+        found.push(unproven(unfinished.to_string(), "dlc migrate up begins it again"));
+    }
+    let stands = standing(&history);
+    let gaps: BTreeSet<&str> = history.out_of_order().collect();
+    let whole: BTreeSet<&str> = stands.union(&gaps).copied().collect();
+    let wrong = !gaps.is_empty() || !history.edited().is_empty() || history.unrecorded().next().is_some();
+    // What this binary does not know is part of the live schema, so nothing can be proven beside it.
+    let provable = foreign.is_empty() && history.unfinished().is_none();
+    let as_recorded = wrong && provable && drift(migrator, Some(&mut *session), &stands).await?.is_empty();
+    let with_gaps = !gaps.is_empty() && provable && drift(migrator, Some(&mut *session), &whole).await?.is_empty();
+    let proof = "the live schema is exactly what this binary's migrations make";
+    let no_proof = "the live schema does not tell; look at the differences: dlc migrate verify";
+    for (name, applied, known) in history.edited() {
+        let what = format!(
+            "{name} has another checksum than when it was applied: note {} instead of {}",
+            &known[..12],
+            applied.get(..12).unwrap_or(&applied)
+        );
+        found.push(note(name, what, as_recorded || with_gaps, proof, no_proof));
+    }
+    for name in history.unrecorded().filter(|name| stands.contains(name)) {
+        let what = format!("{name} was applied by another tool: note its checksum");
+        found.push(note(name.to_owned(), what, as_recorded || with_gaps, proof, no_proof));
+    }
+    for name in &gaps {
+        let what = format!("{name} is not in the history although newer ones are: enter it as applied");
+        found.push(if with_gaps {
+            Diagnosis {
+                repair: Repair {
+                    what,
+                    why: proof.to_owned(),
+                    proven: true,
+                },
+                remedy: Some(Remedy::Enter((*name).to_owned())),
+            }
+        } else {
+            unproven(
+                what,
+                "its objects are not there; give it a newer number, or revert the newer ones",
+            )
+        });
+    }
+    let changed = catalogue::changes_since_recorded(session)
+        .await
+        .map_err(|e| error::migrate(&e, None))?;
+    let recorded_differs = changed.is_none_or(|changes| !changes.is_empty());
+    if recorded_differs && provable && !stands.is_empty() {
+        let applied = if with_gaps { &whole } else { &stands };
+        if drift(migrator, Some(session), applied).await?.is_empty() {
+            found.push(Diagnosis {
+                repair: Repair {
+                    what: "the recorded schema is not the live one: record it anew".to_owned(),
+                    why: proof.to_owned(),
+                    proven: true,
+                },
+                remedy: Some(Remedy::Record),
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn note(name: String, what: String, proven: bool, proof: &str, no_proof: &str) -> Diagnosis {
+    if proven {
+        Diagnosis {
+            repair: Repair {
+                what,
+                why: proof.to_owned(),
+                proven,
+            },
+            remedy: Some(Remedy::Note(name)),
+        }
+    } else {
+        unproven(what, no_proof)
+    }
+}
+
+pub(super) async fn diagnose(migrator: &SqlMigrator) -> Result<Vec<Repair>, MigrateError> {
+    let Some(mut session) = migrator.look().await? else {
+        return Ok(Vec::new());
+    };
+    let found = examine(migrator, &mut session).await;
+    session.close().await;
+    Ok(found?.into_iter().map(|diagnosis| diagnosis.repair).collect())
+}
+
+pub(super) async fn repair(
+    migrator: &SqlMigrator,
+    observer: &dyn MigrationObserver,
+) -> Result<Vec<Repair>, MigrateError> {
+    let request = RunRequest::Up(UpRequest {
+        target: Target::All,
+        allow_destructive: false,
+    });
+    let run = Run {
+        migrator,
+        request: &request,
+        observer,
+    };
+    match migrator.engine() {
+        Engine::Postgres => postgres::with_lock(&run, async |session| mend(migrator, session).await).await,
+        Engine::Sqlite => {
+            if !migrator.options.sqlite_path()?.exists() {
+                return Ok(Vec::new());
+            }
+            sqlite::with_lock(&run, async |session, _| mend(migrator, session).await).await
+        }
+    }
+}
+
+/// Examines again, now that nobody else can change anything, and mends what is proven.
+async fn mend(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Repair>, MigrateError> {
+    let failed = |e: sqlx::Error| error::migrate(&e, None);
+    let by = &migrator.options.application_name;
+    history::install(session).await.map_err(failed)?;
+    let mut mended = Vec::new();
+    for diagnosis in examine(migrator, session).await? {
+        let Some(remedy) = diagnosis.remedy else { continue };
+        match remedy {
+            Remedy::Note(name) | Remedy::Enter(name) => {
+                let Some(known) = migrator.settings.migrations.iter().find(|known| known.name == name) else {
+                    continue;
+                };
+                let work = work::up(known, migrator.engine());
+                let done = history::Progress {
+                    took: Duration::ZERO,
+                    reached: work.statements.len(),
+                    finished: true,
+                };
+                history::note(session, &work, by, done).await.map_err(failed)?;
+                history::enter(session, &name).await.map_err(failed)?;
+            }
+            Remedy::Record => catalogue::record(session, by).await.map_err(failed)?,
+        }
+        mended.push(diagnosis.repair);
+    }
+    Ok(mended)
+}

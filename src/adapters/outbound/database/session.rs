@@ -1,0 +1,112 @@
+//! One connection of its own, outside of any pool, on either engine: what the migration runner, its scratch copies and the
+//! doctor stand on. Everything is asked for as text, so that a question is written once for both engines.
+//!
+//! A pool may replace its connection behind one's back; settings, temporary tables and locks of a session would be gone.
+
+use dlc_application::ports::{connection::ConnectError, inspection::Engine};
+use sqlx::{
+    AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, SqliteConnection, TypeInfo,
+    postgres::PgRow,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
+
+use crate::connection::{DatabaseOptions, read_only_options};
+
+/// A row whose columns are texts.
+pub(crate) type Texts = Vec<Option<String>>;
+
+/// A connection of its own.
+#[derive(Debug)]
+pub(crate) enum Session {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+impl Session {
+    /// A session that only looks. On SQLite it leaves no file behind; `None` when there is no file.
+    pub(crate) async fn looking(options: &DatabaseOptions) -> Result<Option<Self>, ConnectError> {
+        match options.url.engine() {
+            Engine::Postgres => Ok(Some(Self::Postgres(options.postgres_session().await?))),
+            Engine::Sqlite => {
+                let path = options.sqlite_path()?;
+                if !path.exists() {
+                    return Ok(None);
+                }
+                Self::sqlite(options, read_only_options(path)).await.map(Some)
+            }
+        }
+    }
+
+    /// A session on SQLite with options of the caller's.
+    pub(crate) async fn sqlite(options: &DatabaseOptions, sqlite: SqliteConnectOptions) -> Result<Self, ConnectError> {
+        Ok(Self::Sqlite(options.sqlite_session(sqlite).await?))
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        match self {
+            Self::Postgres(_) => Engine::Postgres,
+            Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// Runs statements that return nothing, by the protocol that prepares nothing: it takes several at once, and a pooler
+    /// of any age lets it through.
+    pub(crate) async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Postgres(session) => session.execute(AssertSqlSafe(sql)).await.map(drop),
+            Self::Sqlite(session) => session.execute(AssertSqlSafe(sql)).await.map(drop),
+        }
+    }
+
+    /// Runs a query whose columns are texts (`CAST(… AS text)`); values are texts, too.
+    pub(crate) async fn rows(&mut self, sql: &str, values: &[&str]) -> Result<Vec<Texts>, sqlx::Error> {
+        match self {
+            Self::Postgres(session) => {
+                let rows = if values.is_empty() {
+                    session.fetch_all(AssertSqlSafe(sql)).await?
+                } else {
+                    let query = values
+                        .iter()
+                        .fold(sqlx::query(AssertSqlSafe(sql)), |query, value| query.bind(*value));
+                    query.fetch_all(session).await?
+                };
+                rows.iter().map(texts_of_postgres).collect()
+            }
+            Self::Sqlite(session) => {
+                let query = values
+                    .iter()
+                    .fold(sqlx::query(AssertSqlSafe(sql)), |query, value| query.bind(*value));
+                let rows = query.fetch_all(session).await?;
+                rows.iter().map(texts_of_sqlite).collect()
+            }
+        }
+    }
+
+    /// The first column of the first row.
+    pub(crate) async fn text(&mut self, sql: &str, values: &[&str]) -> Result<Option<String>, sqlx::Error> {
+        let rows = self.rows(sql, values).await?;
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
+    }
+
+    /// Says goodbye. A connection that ends without one is noticed just as well.
+    pub(crate) async fn close(self) {
+        match self {
+            Self::Postgres(session) => drop(session.close().await),
+            Self::Sqlite(session) => drop(session.close().await),
+        }
+    }
+}
+
+fn texts_of_postgres(row: &PgRow) -> Result<Texts, sqlx::Error> {
+    debug_assert!(
+        row.columns()
+            .iter()
+            .all(|column| ["TEXT", "VARCHAR", "NAME", "UNKNOWN"].contains(&column.type_info().name())),
+        "a column is no text: {row:?}"
+    );
+    (0..row.len()).map(|index| row.try_get(index)).collect()
+}
+
+fn texts_of_sqlite(row: &SqliteRow) -> Result<Texts, sqlx::Error> {
+    (0..row.len()).map(|index| row.try_get_unchecked(index)).collect()
+}

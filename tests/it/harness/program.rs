@@ -1,0 +1,259 @@
+//! The program with other migrations than the shipped ones: binaries of other ages, mistakes that an author can make, and a
+//! runner that is killed at a chosen moment.
+//!
+//! It is this very test binary: started with [`MIGRATIONS`] in its environment it is the program, before anything of the
+//! test framework runs.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use dlc::{
+    application::{
+        operations::migrate::Target,
+        ports::migrations::{DownRequest, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
+    },
+    database::{Atomicity, Kind, MIGRATIONS as SHIPPED, Migration, MigratorSettings, Script, SqlMigrator},
+};
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::{Engine, database::options_of};
+
+/// Names the set of migrations.
+pub const MIGRATIONS: &str = "AS_DLC_WITH";
+/// Names the event at which the runner kills itself, counted from 0.
+pub const KILLED_AT: &str = "AS_DLC_KILLED_AT";
+/// Set: that runner reverts everything instead of applying it.
+pub const REVERTING: &str = "AS_DLC_REVERTING";
+
+/// Adds a column: older binaries go on working.
+pub const EXPAND: &str = "m20270101_000006_add_note";
+/// Drops a table: older binaries do not.
+pub const CONTRACT: &str = "m20270201_000007_drop_greet_history";
+/// Builds an index without a transaction (PostgreSQL).
+pub const CONCURRENT: &str = "m20270101_000006_index_created_at";
+/// Takes as long as a table called gate stands.
+pub const SLOW: &str = "m20270101_000006_slow";
+/// Rewrites a table on PostgreSQL.
+pub const REWRITE: &str = "m20270101_000006_rewrite";
+
+/// A migration that runs the same SQL on both engines.
+const fn same(name: &'static str, kind: Kind, up: &'static [&'static str], down: &'static [&'static str]) -> Migration {
+    Migration {
+        name,
+        kind,
+        atomicity: Atomicity::Transaction,
+        up: Script {
+            postgres: up,
+            sqlite: up,
+        },
+        down: Script {
+            postgres: down,
+            sqlite: down,
+        },
+    }
+}
+
+const ADD_NOTE: Migration = same(
+    EXPAND,
+    Kind::Expand,
+    &["ALTER TABLE coupons ADD COLUMN note text"],
+    &["ALTER TABLE coupons DROP COLUMN note"],
+);
+
+const DROP_GREET_HISTORY: Migration = same(
+    CONTRACT,
+    Kind::Contract,
+    &["DROP TABLE greet_history"],
+    &["CREATE TABLE greet_history (id integer PRIMARY KEY, message text NOT NULL)"],
+);
+
+const INDEX_CREATED_AT: Migration = Migration {
+    atomicity: Atomicity::StatementByStatement,
+    up: Script {
+        postgres: &[
+            "DROP INDEX CONCURRENTLY IF EXISTS idx_claims_created_at",
+            "CREATE INDEX CONCURRENTLY idx_claims_created_at ON claims (created_at)",
+        ],
+        sqlite: &["CREATE INDEX idx_claims_created_at ON claims (created_at)"],
+    },
+    down: Script {
+        postgres: &["DROP INDEX CONCURRENTLY IF EXISTS idx_claims_created_at"],
+        sqlite: &["DROP INDEX idx_claims_created_at"],
+    },
+    ..same(CONCURRENT, Kind::Expand, &[], &[])
+};
+
+/// A unique index on a column that has the same value twice fails when half of it is built.
+const INDEX_THAT_FAILS: Migration = Migration {
+    up: Script {
+        postgres: &[
+            "DROP INDEX CONCURRENTLY IF EXISTS idx_claims_created_at",
+            "CREATE UNIQUE INDEX CONCURRENTLY idx_claims_created_at ON claims (coupon_name)",
+        ],
+        ..INDEX_CREATED_AT.up
+    },
+    ..INDEX_CREATED_AT
+};
+
+const WAIT_FOR_GATE: Migration = Migration {
+    up: Script {
+        postgres: &[
+            "CREATE TABLE slow (id integer)",
+            "DO $$ BEGIN IF to_regclass('gate') IS NOT NULL THEN PERFORM pg_sleep(60); END IF; END $$",
+        ],
+        sqlite: &[
+            "CREATE TABLE slow (id integer)",
+            "INSERT INTO slow WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < \
+             (SELECT CASE count(*) WHEN 0 THEN 1 ELSE 1000000000 END FROM sqlite_master WHERE name = 'gate')) \
+             SELECT max(n) FROM c",
+        ],
+    },
+    ..same(SLOW, Kind::Expand, &[], &["DROP TABLE slow"])
+};
+
+const REWRITE_CLAIMS: Migration = Migration {
+    up: Script {
+        postgres: &[
+            "ALTER TABLE claims ADD COLUMN note text",
+            "ALTER TABLE claims ALTER COLUMN id TYPE bigint",
+            "ALTER TABLE claims ADD CONSTRAINT claims_note_short CHECK (length(note) < 9)",
+            "CREATE INDEX idx_claims_note ON claims (note)",
+        ],
+        sqlite: &[
+            "ALTER TABLE claims ADD COLUMN note text",
+            "ALTER TABLE claims DROP COLUMN created_at",
+            "CREATE INDEX idx_claims_note ON claims (note)",
+        ],
+    },
+    ..same(REWRITE, Kind::Contract, &[], &["DROP INDEX idx_claims_note"])
+};
+
+/// The sets by name.
+fn migrations(set: &str) -> &'static [Migration] {
+    let with = |more: &[Migration]| SHIPPED.iter().chain(more).copied().collect::<Vec<_>>();
+    let changed = |index: usize, up: &'static [&'static str]| {
+        let mut all = SHIPPED.to_vec();
+        all[index].up = Script {
+            postgres: up,
+            sqlite: up,
+        };
+        all
+    };
+    let set = match set {
+        "shipped" => SHIPPED.to_vec(),
+        "expanded" => with(&[ADD_NOTE]),
+        "contracted" => with(&[ADD_NOTE, DROP_GREET_HISTORY]),
+        "edited" => changed(
+            0,
+            &["CREATE TABLE bootstrap_metadata (bootstrap_version integer PRIMARY KEY)"],
+        ),
+        // The same table, in other words.
+        "reworded" => {
+            let mut all = SHIPPED.to_vec();
+            all[4].up = reworded(&SHIPPED[4].up);
+            all
+        }
+        "without the third" => [&SHIPPED[..2], &SHIPPED[3..]].concat(),
+        "concurrent" => with(&[INDEX_CREATED_AT]),
+        "concurrent that fails" => with(&[INDEX_THAT_FAILS]),
+        "slow" => with(&[WAIT_FOR_GATE]),
+        "rewriting" => with(&[REWRITE_CLAIMS]),
+        other => panic!("no set of migrations is called {other}"),
+    };
+    set.leak()
+}
+
+/// How many events a run of all of them has: a beginning and an end for each migration and for each statement.
+pub fn events(set: &str, engine: Engine) -> usize {
+    let statements = |script: &Script| match engine {
+        Engine::Sqlite => script.sqlite.len(),
+        Engine::Postgres => script.postgres.len(),
+    };
+    migrations(set)
+        .iter()
+        .map(|migration| 2 + 2 * statements(&migration.up))
+        .sum()
+}
+
+/// Other text, the same schema: an index that is made in one more step.
+fn reworded(script: &Script) -> Script {
+    let more = |statements: &'static [&'static str]| -> &'static [&'static str] {
+        let mut all = statements.to_vec();
+        all.push("DROP INDEX IF EXISTS idx_that_never_was");
+        all.leak()
+    };
+    Script {
+        postgres: more(script.postgres),
+        sqlite: more(script.sqlite),
+    }
+}
+
+#[ctor::ctor(unsafe)]
+fn become_the_program() {
+    let Ok(set) = std::env::var(MIGRATIONS) else { return };
+    let migrations = migrations(&set);
+    let code = match std::env::var(KILLED_AT) {
+        Ok(at) => run_until(at.parse().unwrap(), migrations),
+        Err(_) => {
+            let environment: BTreeMap<OsString, OsString> =
+                std::env::vars_os().filter(|(name, _)| name != MIGRATIONS).collect();
+            dlc::bootstrap::run(std::env::args_os(), environment.into_iter(), migrations)
+        }
+    };
+    let number = (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).unwrap();
+    std::process::exit(i32::from(number));
+}
+
+/// Kills its own process at an event.
+struct Killer {
+    at: usize,
+    seen: AtomicUsize,
+}
+
+impl MigrationObserver for Killer {
+    fn observe(&self, _: &MigrationEvent) {
+        if self.seen.fetch_add(1, Ordering::Relaxed) == self.at {
+            kill_process(getpid(), Signal::KILL).unwrap();
+        }
+    }
+}
+
+fn run_until(at: usize, migrations: &'static [Migration]) -> ExitCode {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let migrator = SqlMigrator::new(
+        &options_of(&url),
+        MigratorSettings {
+            migrations,
+            lock_timeout: Duration::from_secs(30),
+            table_lock_timeout: Duration::from_secs(5),
+            table_lock_tries: 1,
+        },
+    );
+    let request = match std::env::var(REVERTING) {
+        Ok(_) => RunRequest::Down(DownRequest {
+            target: Target::All,
+            use_stored_sql: false,
+        }),
+        Err(_) => RunRequest::Up(UpRequest {
+            target: Target::All,
+            allow_destructive: true,
+        }),
+    };
+    let killer = Killer {
+        at,
+        seen: AtomicUsize::new(0),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    match runtime.block_on(migrator.run(&request, &killer)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

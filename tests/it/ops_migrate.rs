@@ -1,0 +1,273 @@
+//! Migrations by many at once, interrupted at any moment, in the way of others and behind a pooler.
+
+use rustix::process::Signal;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::harness::{
+    Database, Dlc, Empty, Engine, Running, on_both_engines,
+    program::{CONCURRENT, EXPAND, KILLED_AT, REVERTING, SLOW, events},
+};
+
+/// How many statements, migrations and ends of either there can be to be killed at; far more than there are.
+const MANY: usize = 200;
+
+fn applied(said: &str) -> usize {
+    said.matches("applied m2").count()
+}
+
+/// A run that holds the lock and does not come to its end.
+async fn holding(database: &Database) -> Running {
+    database.execute("CREATE TABLE gate (id integer)").await;
+    let holder = database.dlc().with_migrations("slow").start(&["migrate", "up"]);
+    holder.until_said("running for").await;
+    holder
+}
+
+on_both_engines! {
+    async fn sixteen_processes_started_at_once_on_an_empty_database_apply_each_migration_once(database: Empty) {
+        let database = database.0;
+        let (mut commands, mut servers) = (Vec::new(), Vec::new());
+        for _ in 0..8 {
+            commands.push(database.dlc().start(&["migrate", "up"]));
+            servers.push(database.dlc().start(&["serve", "--port", "0"]));
+        }
+        let mut count = 0;
+        for server in servers {
+            server.until_said("ready in ").await;
+            server.signal(Signal::TERM);
+            let server = server.finished().await;
+            assert_eq!(server.code, 0, "{server:?}");
+            count += applied(&server.stderr);
+        }
+        for command in commands {
+            let command = command.finished().await;
+            assert_eq!(command.code, 0, "{command:?}");
+            count += applied(&command.stdout);
+        }
+        assert_eq!(count, 5, "each migration exactly once");
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+        let verify = database.dlc().run(&["migrate", "verify"]).await;
+        assert_eq!(verify.code, 0, "{verify:?}");
+    }
+
+    async fn whoever_waits_says_who_migrates_since_when_and_at_which_step(database: Database) {
+        let holder = holding(&database).await;
+        let waiting = database.dlc().with_migrations("slow").run(&["migrate", "up", "--lock-timeout", "300ms"]).await;
+        waiting.assert_error(3, "held by dlc migrate up 0.1.0 ");
+        waiting.assert_error(3, &format!(" s, at step 1 of 1: {SLOW}"));
+        assert!(waiting.stderr.starts_with("waiting for the migration lock ("), "{waiting:?}");
+        let status = database.dlc().run(&["migrate", "status"]).await;
+        assert!(status.stdout.contains("a migration is running: dlc migrate up 0.1.0 "), "{status:?}");
+        let status = database.dlc().run(&["migrate", "status", "--format", "json"]).await;
+        assert!(status.json()["lock_held_by"].as_str().unwrap().contains(SLOW), "{status:?}");
+        drop(holder);
+    }
+
+    async fn a_holder_that_is_killed_is_followed_within_two_seconds(database: Database) {
+        let holder = holding(&database).await;
+        if database.engine == Engine::Postgres {
+            database.execute("DROP TABLE gate").await;
+        }
+        holder.signal(Signal::KILL);
+        assert_eq!(holder.finished().await.code, -1);
+        if database.engine == Engine::Sqlite {
+            database.execute("DROP TABLE gate").await;
+        }
+        // On PostgreSQL the killed one's statement would sleep for a minute.
+        let next = database.dlc().with_migrations("slow").run(&["migrate", "up", "--lock-timeout", "2s"]).await;
+        assert_eq!((next.code, applied(&next.stdout)), (0, 1), "{next:?}");
+        let status = database.dlc().with_migrations("slow").run(&["migrate", "status"]).await;
+        assert!(!status.stdout.contains("a migration is running"), "{status:?}");
+    }
+
+    async fn a_holder_that_is_frozen_is_named_and_given_up_on(database: Database) {
+        let holder = holding(&database).await;
+        holder.signal(Signal::STOP);
+        let waiting = database.dlc().with_migrations("slow").run(&["migrate", "up", "--lock-timeout", "6s"]).await;
+        waiting.assert_error(3, "no sign of life for ");
+        waiting.assert_error(3, "held by dlc migrate up 0.1.0 ");
+        holder.signal(Signal::KILL);
+    }
+
+    async fn killed_before_or_after_any_statement_it_leaves_the_schema_before_or_after_and_the_next_run_heals(database: Empty) {
+        let engine = database.0.engine;
+        drop(database);
+        // Eight at a time: each has a database of its own.
+        let lanes: Vec<_> = (0..8).map(|lane| tokio::spawn(async move {
+            for at in (lane..MANY).step_by(8) {
+                if !killed_at(engine, at, false).await {
+                    return at;
+                }
+            }
+            MANY
+        })).collect();
+        let mut first_that_ran_through = MANY;
+        for lane in lanes {
+            first_that_ran_through = first_that_ran_through.min(lane.await.unwrap());
+        }
+        assert_eq!(first_that_ran_through, events("concurrent", engine));
+    }
+
+    async fn killed_at_any_moment_of_a_revert_the_next_run_heals(database: Empty) {
+        let engine = database.0.engine;
+        drop(database);
+        let lanes: Vec<_> = (0..4).map(|lane| tokio::spawn(async move {
+            for at in (lane..MANY).step_by(4) {
+                if !killed_at(engine, at, true).await {
+                    return at;
+                }
+            }
+            MANY
+        })).collect();
+        for lane in lanes {
+            assert!(lane.await.unwrap() > 20);
+        }
+    }
+}
+
+/// Kills a run at one of its events and looks at what is left; whether there was such an event.
+async fn killed_at(engine: Engine, at: usize, reverting: bool) -> bool {
+    let database = Database::empty(engine).await;
+    let dlc = || database.dlc().with_migrations("concurrent");
+    let mut run = dlc().env(KILLED_AT, &at.to_string());
+    if reverting {
+        assert_eq!(dlc().run(&["migrate", "up"]).await.code, 0);
+        run = run.env(REVERTING, "1");
+    }
+    let run = run.run(&[]).await;
+    let was_killed = run.code == -1;
+    assert!(was_killed || run.code == 0, "{at}: {run:?}");
+    let status = dlc().run(&["migrate", "status", "--check", "--format", "json"]).await;
+    let report = status.json();
+    let unfinished = report["error"]["code"] == "migration_unfinished";
+    if unfinished {
+        // Only the migration that is no transaction can be half done, and the way out is said.
+        assert_eq!((status.code, engine), (4, Engine::Postgres), "{at}: {status:?}");
+        assert!(
+            report["error"]["message"].as_str().unwrap().contains(CONCURRENT),
+            "{at}: {status:?}"
+        );
+        assert!(
+            report["error"]["hint"].as_str().unwrap().contains("dlc migrate up"),
+            "{at}: {status:?}"
+        );
+    } else {
+        assert!([0, 2].contains(&status.code), "{at}: {status:?}");
+        let verify = dlc().run(&["migrate", "verify"]).await;
+        assert_eq!(verify.code, 0, "{at}: {verify:?}");
+    }
+    let up = dlc().run(&["migrate", "up"]).await;
+    assert_eq!(up.code, 0, "{at}: {up:?}");
+    let verify = dlc().run(&["migrate", "verify"]).await;
+    assert_eq!(verify.code, 0, "{at}: {verify:?}");
+    assert_eq!(dlc().run(&["migrate", "status", "--check"]).await.code, 0, "{at}");
+    database.remove().await;
+    was_killed
+}
+
+#[tokio::test]
+async fn an_index_is_built_concurrently_by_eight_processes_at_once_without_a_deadlock() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let runs: Vec<Running> = (0..8)
+        .map(|_| database.dlc().with_migrations("concurrent").start(&["migrate", "up"]))
+        .collect();
+    let mut count = 0;
+    for run in runs {
+        let run = run.finished().await;
+        assert_eq!(run.code, 0, "{run:?}");
+        count += applied(&run.stdout);
+    }
+    assert_eq!(count, 1);
+    let valid = "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+                 WHERE c.relname = 'idx_claims_created_at' AND i.indisvalid";
+    assert_eq!(database.number(valid).await, 1);
+}
+
+/// Wants a table for 200 ms, twice.
+fn impatient(database: &Database) -> Dlc {
+    database
+        .dlc()
+        .with_migrations("expanded")
+        .env("DLC_MIGRATE__TABLE_LOCK_TIMEOUT", "200ms")
+        .env("DLC_MIGRATE__TABLE_LOCK_TRIES", "2")
+}
+
+async fn session(database: &Database, name: &str) -> PgConnection {
+    PgConnection::connect(&format!("{}?application_name={name}", database.url))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_table_that_others_use_is_given_up_on_with_3_and_its_holder_is_named_and_readers_never_waited_longer() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let mut holder = session(&database, "report").await;
+    holder.execute("BEGIN; SELECT * FROM coupons").await.unwrap();
+    // Readers that would say so if they waited for twice as long as the migration may wait.
+    let mut reader = session(&database, "reader").await;
+    reader.execute("SET lock_timeout = '400ms'").await.unwrap();
+    let reading = tokio::spawn(async move {
+        loop {
+            if let Err(error) = reader.execute("SELECT count(*) FROM coupons").await {
+                return error.to_string();
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let refused = impatient(&database).run(&["migrate", "up"]).await;
+    refused.assert_error(3, &format!("{EXPAND} waited too long for a lock: held by report (pid "));
+    refused.assert_error(3, ", idle in transaction, its query began ");
+    assert!(refused.stderr.contains("it is tried again in 500 ms"), "{refused:?}");
+    assert!(!reading.is_finished(), "{:?}", reading.await);
+    reading.abort();
+    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    holder.execute("ROLLBACK").await.unwrap();
+    assert_eq!(impatient(&database).run(&["migrate", "up"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_table_that_is_let_go_of_in_time_is_had_at_the_next_try() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let mut holder = session(&database, "report").await;
+    holder.execute("BEGIN; SELECT * FROM coupons").await.unwrap();
+    let run = impatient(&database).start(&["migrate", "up"]);
+    run.until_said("it is tried again").await;
+    holder.execute("ROLLBACK").await.unwrap();
+    let run = run.finished().await;
+    assert_eq!((run.code, applied(&run.stdout)), (0, 1), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_loses_its_lock_commits_nothing_more() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let holder = holding(&database).await;
+    // The connection that holds the lock is cut; the migration's own is let go on to its end.
+    let lock = i64::from_be_bytes(*b"dlc_migr") & 0xffff_ffff;
+    let cut = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = {lock} \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
+    database.execute(&cut).await;
+    database
+        .execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO $$%' AND datname = current_database()")
+        .await;
+    let holder = holder.finished().await;
+    assert_ne!(holder.code, 0, "{holder:?}");
+    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+}
+
+#[tokio::test]
+async fn a_role_with_short_time_limits_does_not_cut_a_migration_short() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let limit = format!("ALTER DATABASE {} SET statement_timeout = '1ms'", database.name());
+    database.execute(&limit).await;
+    let mut session = session(&database, "check").await;
+    let cancelled = session.execute(AssertSqlSafe("SELECT pg_sleep(1)")).await.unwrap_err();
+    assert!(cancelled.to_string().contains("statement timeout"), "{cancelled}");
+    let up = database
+        .dlc()
+        .with_migrations("concurrent")
+        .run(&["migrate", "up"])
+        .await;
+    assert_eq!(up.code, 0, "{up:?}");
+}
