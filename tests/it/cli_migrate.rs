@@ -1,8 +1,9 @@
 //! `dlc migrate up | down | status` on both engines.
 
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Database, Empty, Engine, on_both_engines};
+use crate::harness::{Database, Dlc, Empty, Engine, Terminal, on_both_engines, postgres};
 
 const FIRST: &str = "m20261121_000001_create_bootstrap_metadata";
 const SECOND: &str = "m20261121_000002_create_users";
@@ -87,6 +88,48 @@ on_both_engines! {
         let refused = database.dlc().run(&["migrate", "down"]).await;
         refused.assert_error(64, "confirm with --yes");
         assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    }
+
+    async fn status_waits_until_everything_is_current(database: Empty) {
+        let database = database.0;
+        let late = database.dlc().run(&["migrate", "status", "--wait", "300ms"]).await;
+        assert_eq!(late.code, 2, "{late:?}");
+        assert!(late.stderr.starts_with("waiting, 0s left: 5 pending: m2026"), "{late:?}");
+        let waiting = database.dlc().start(&["migrate", "status", "--wait", "60s"]);
+        waiting.until_said("5 pending").await;
+        assert_eq!(database.dlc().run(&["migrate", "up"]).await.code, 0);
+        let current = waiting.finished().await;
+        assert_eq!((current.code, current.stdout.ends_with("5 applied, nothing pending\n")), (0, true), "{current:?}");
+    }
+
+    async fn status_does_not_wait_for_what_cannot_become_current(database: Database) {
+        let edited = database.dlc().with_migrations("edited").run(&["migrate", "status", "--wait", "60s"]).await;
+        assert_eq!((edited.code, edited.stderr.as_str()), (4, ""), "{edited:?}");
+    }
+
+    async fn a_long_statement_is_told_of_on_a_terminal_and_off_it(database: Database) {
+        database.execute("CREATE TABLE gate (id integer)").await;
+        let lines = database.dlc().with_migrations("slow").start(&["migrate", "up"]);
+        lines.until_said("running for 1 s: m20270101_000006_slow, statement 2 of 2: ").await;
+        lines.signal(Signal::INT);
+        assert_eq!(lines.finished().await.code, 130);
+        let terminal = Terminal::start(database.dlc().with_migrations("slow"), &["migrate", "up"]);
+        // A spinner draws one line again and again, cut to the terminal's width.
+        terminal.until_shown("1 s: m20270101_000006_slow, statement 2 of 2: ").await;
+        terminal.until_shown("2 s: m20270101_000006_slow, statement 2 of 2: ").await;
+        assert!(terminal.shown().lines().count() < 3, "{:?}", terminal.shown());
+        terminal.type_in("\u{3}");
+        assert_eq!(terminal.finished().await, 130);
+    }
+
+    async fn down_asks_on_a_terminal_and_takes_yes_only(database: Database) {
+        for (typed, code, left) in [("no\n", 1, 5), ("\u{3}", 130, 5), ("yes\n", 0, 4)] {
+            let terminal = Terminal::start(database.dlc(), &["migrate", "down"]);
+            terminal.until_shown("would lose:\r\n  table claims: 0 rows\r\nType yes to go on:").await;
+            terminal.type_in(typed);
+            assert_eq!(terminal.finished().await, code, "{typed:?}");
+            assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, left, "{typed:?}");
+        }
     }
 
     async fn an_unknown_target_is_64(database: Database) {
@@ -182,4 +225,37 @@ async fn down_makes_no_database() {
         (0, "nothing to do: no migration was reverted\n")
     );
     assert!(!database.file().exists());
+}
+
+#[tokio::test]
+async fn status_plan_and_verify_work_for_a_role_that_may_only_read_and_write_nothing() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let role = format!("reader_of_{}", database.name());
+    for sql in [
+        format!("CREATE ROLE {role} LOGIN PASSWORD 'reader'"),
+        // What would write fails, whatever the grants say; temporary tables are no writes in its eyes.
+        format!("ALTER ROLE {role} SET default_transaction_read_only = on"),
+        format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"),
+    ] {
+        database.execute(&sql).await;
+    }
+    let port = postgres::cluster().await.port;
+    let reader = Dlc::new().env(
+        "DATABASE_URL",
+        &format!("postgres://{role}:reader@127.0.0.1:{port}/{}", database.name()),
+    );
+    for arguments in [
+        &["migrate", "status", "--check"][..],
+        &["migrate", "verify"],
+        &["migrate", "up"],
+        &["migrate", "down", "--plan"],
+    ] {
+        let finished = reader.run(arguments).await;
+        assert_eq!(finished.code, 0, "{arguments:?}: {finished:?}");
+    }
+    let refused = reader.run(&["migrate", "down", "--yes"]).await;
+    refused.assert_error(1, "read-only");
+    database
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await;
 }

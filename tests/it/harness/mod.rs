@@ -7,16 +7,20 @@
 
 mod database;
 mod dlc;
+mod pgbouncer;
 pub mod postgres;
 pub mod program;
 mod proxy;
 mod server;
 pub mod snapshot;
+mod terminal;
 
 pub use database::{Database, Empty, Engine};
 pub use dlc::{Dlc, Finished, Running};
+pub use pgbouncer::{PgBouncer, Prepared};
 pub use proxy::Proxy;
 pub use server::{Server, send};
+pub use terminal::Terminal;
 
 /// Something that a test can be given on an engine of its choice.
 pub trait OnEngine {

@@ -244,7 +244,7 @@ fn remarks(statement: &PlannedStatement) -> Vec<(Tone, String)> {
     match &statement.basis {
         Basis::Predicted { why } => lines.push((Tone::Warning, format!("predicted, not rehearsed: {why}"))),
         Basis::Rehearsed if lines.is_empty() => {
-            lines.push((Tone::Faint, "takes hold of no table that exists".to_owned()));
+            lines.push((Tone::Faint, "touches no row that exists".to_owned()));
         }
         Basis::Rehearsed => {}
     }

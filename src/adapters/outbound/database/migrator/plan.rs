@@ -67,6 +67,11 @@ pub(super) async fn plan(migrator: &SqlMigrator, request: &RunRequest) -> Result
             );
         }
     }
+    if migrator.engine() == Engine::Sqlite {
+        notes.push(
+            "the whole run is one transaction: other writers of the file wait until its end, readers do not".to_owned(),
+        );
+    }
     let mut migrations = Vec::with_capacity(works.len());
     for work in &works {
         migrations.push(rehearse(&mut scratch, work, live.as_mut()).await?);

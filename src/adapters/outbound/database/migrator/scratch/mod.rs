@@ -53,11 +53,12 @@ impl Scratch {
     async fn open_postgres(options: &DatabaseOptions) -> Result<(Session, bool), MigrateError> {
         let mut session = Session::Postgres(options.postgres_session().await?);
         let direct = options.pooler == Pooler::None;
-        // Behind a pooler one transaction holds it all together, and takes it away at its end.
+        // Behind a pooler one transaction holds it all together, and takes it away at its end. Temporary tables are no
+        // write, but a role that may only read would be told so.
         let begin = if direct {
-            "SET search_path = pg_temp"
+            "SET default_transaction_read_only = off; SET search_path = pg_temp"
         } else {
-            "BEGIN; SET LOCAL search_path = pg_temp"
+            "BEGIN READ WRITE; SET LOCAL search_path = pg_temp"
         };
         // Only a first temporary table makes the temporary schema.
         for sql in [

@@ -8,18 +8,27 @@ use dlc_application::operations::migrate::LockMode;
 use super::Touch;
 use crate::session::Session;
 
-/// A table by its number: name and file.
-type Tables = BTreeMap<String, (String, Option<String>)>;
+/// A table at one moment.
+struct Table {
+    name: String,
+    /// Another file is another copy of every row.
+    file: Option<String>,
+    /// Scans so far; the server counts them over several transactions.
+    scans: Option<String>,
+}
 
-async fn tables(session: &mut Session) -> Result<Tables, sqlx::Error> {
-    let sql = "SELECT CAST(oid AS text), CAST(relname AS text), CAST(pg_relation_filenode(oid) AS text) FROM pg_class \
+/// The tables of the copy, by number.
+async fn tables(session: &mut Session) -> Result<BTreeMap<String, Table>, sqlx::Error> {
+    let sql = "SELECT CAST(oid AS text), CAST(relname AS text), CAST(pg_relation_filenode(oid) AS text), \
+                      CAST(pg_stat_get_xact_numscans(oid) AS text) FROM pg_class \
                WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r', 'p')";
     let rows = session.rows(sql, &[]).await?;
     Ok(rows
         .into_iter()
         .filter_map(|row| {
-            let [oid, name, file] = <[_; 3]>::try_from(row).ok()?;
-            Some((oid?, (name?, file)))
+            let [oid, name, file, scans] = <[_; 4]>::try_from(row).ok()?;
+            let name = name?;
+            Some((oid?, Table { name, file, scans }))
         })
         .collect())
 }
@@ -29,37 +38,36 @@ pub(super) async fn rehearse(session: &mut Session, statement: &str) -> Result<V
         session.execute(statement).await?;
         return Ok(Vec::new());
     }
-    let before = tables(session).await?;
     session.execute("BEGIN").await?;
-    let touches = watch(session, statement, &before).await;
+    let touches = watch(session, statement).await;
     // Committed, so that the next statement's locks are its own.
     let end = if touches.is_ok() { "COMMIT" } else { "ROLLBACK" };
     session.execute(end).await?;
     touches
 }
 
-async fn watch(session: &mut Session, statement: &str, before: &Tables) -> Result<Vec<Touch>, sqlx::Error> {
+async fn watch(session: &mut Session, statement: &str) -> Result<Vec<Touch>, sqlx::Error> {
+    let before = tables(session).await?;
     session.execute(statement).await?;
-    let locks = "SELECT CAST(relation AS text), mode, CAST(pg_stat_get_xact_numscans(relation) AS text) FROM pg_locks \
+    let locks = "SELECT CAST(relation AS text), mode FROM pg_locks \
                  WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted";
     let locks = session.rows(locks, &[]).await?;
     let after = tables(session).await?;
     let mut touches: BTreeMap<&str, Touch> = BTreeMap::new();
     for row in locks {
-        let Ok([Some(oid), Some(mode), scans]) = <[_; 3]>::try_from(row) else {
+        let Ok([Some(oid), Some(mode)]) = <[_; 2]>::try_from(row) else {
             continue;
         };
         // A table that the statement itself has made is nobody else's yet.
-        let (Some((table, file)), Some(lock)) = (before.get(&oid), LockMode::of_pg_locks(&mode)) else {
+        let (Some(table), Some(lock)) = (before.get(&oid), LockMode::of_pg_locks(&mode)) else {
             continue;
         };
-        let scans = scans.is_some_and(|scans| scans != "0");
-        let rewrites = after.get(&oid).is_some_and(|(_, now)| now != file);
-        let touch = touches.entry(table).or_insert_with(|| Touch {
-            table: table.clone(),
+        let changed = |what: fn(&Table) -> &Option<String>| after.get(&oid).is_some_and(|now| what(now) != what(table));
+        let touch = touches.entry(&table.name).or_insert_with(|| Touch {
+            table: table.name.clone(),
             lock,
-            rewrites,
-            scans,
+            rewrites: changed(|table| &table.file),
+            scans: changed(|table| &table.scans),
         });
         touch.lock = touch.lock.max(lock);
     }

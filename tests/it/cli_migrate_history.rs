@@ -1,0 +1,224 @@
+//! A database and binaries that do not fit together: older, newer, edited, incomplete; and what is done about it.
+
+use crate::harness::{
+    Database, Engine, Server, on_both_engines,
+    program::{CONCURRENT, CONTRACT, EXPAND},
+};
+
+const FIRST: &str = "m20261121_000001_create_bootstrap_metadata";
+const THIRD: &str = "m20261121_000003_create_greet_history";
+const LAST: &str = "m20261121_000005_create_claims";
+
+on_both_engines! {
+    async fn an_edited_migration_is_4_with_both_checksums(database: Database) {
+        let edited = || database.dlc().with_migrations("edited");
+        let recorded = "SELECT substr(checksum, 1, 12) FROM dlc_migrations ORDER BY version LIMIT 1";
+        let recorded = database.rows(recorded).await[0][0].clone();
+        let words = format!("edited after being applied: {FIRST} (applied {recorded}, this binary ");
+        edited().run(&["migrate", "up"]).await.assert_error(4, &words);
+        edited().run(&["serve", "--port", "0"]).await.assert_error(4, &words);
+        let status = edited().run(&["migrate", "status", "--check"]).await;
+        assert_eq!(status.code, 4, "{status:?}");
+        assert!(status.lines()[0].starts_with("edited        20"), "{status:?}");
+        assert!(status.stdout.contains("restore the migration's SQL"), "{status:?}");
+        let check = edited().run(&["db", "check", "--only", "MIG003"]).await;
+        assert!(check.stdout.contains(&words), "{check:?}");
+        // Its table is another one, so nothing proves that the edit is harmless.
+        let repair = edited().run(&["migrate", "repair", "--yes"]).await;
+        assert_eq!(repair.code, 4, "{repair:?}");
+        assert!(repair.stdout.starts_with("left    m20261121_000001"), "{repair:?}");
+    }
+
+    async fn an_edit_that_makes_the_same_schema_is_mended_after_it_was_shown(database: Database) {
+        let reworded = || database.dlc().with_migrations("reworded");
+        reworded().run(&["migrate", "up"]).await.assert_error(4, LAST);
+        let asked = reworded().run(&["migrate", "repair"]).await;
+        asked.assert_error(64, "confirm with --yes");
+        assert!(asked.stderr.starts_with("would mend:\n  m20261121_000005_create_claims has another checksum"), "{asked:?}");
+        assert_eq!(reworded().run(&["migrate", "status", "--check"]).await.code, 4, "nothing was mended yet");
+        let mended = reworded().run(&["migrate", "repair", "--yes"]).await;
+        assert_eq!(mended.code, 0, "{mended:?}");
+        assert!(mended.stdout.starts_with("mended  m20261121_000005"), "{mended:?}");
+        assert_eq!(reworded().run(&["migrate", "status", "--check"]).await.code, 0);
+        let again = reworded().run(&["migrate", "repair"]).await;
+        assert_eq!((again.code, again.stdout.as_str()), (0, "nothing to mend\n"));
+    }
+
+    async fn a_migration_that_the_binary_should_know_is_missing_not_newer(database: Database) {
+        let lacking = || database.dlc().with_migrations("without the third");
+        lacking().run(&["migrate", "up"]).await.assert_error(4, &format!("applied, but missing from this binary: {THIRD}"));
+        let status = lacking().run(&["migrate", "status", "--check", "--format", "json"]).await;
+        assert_eq!((status.code, &status.json()["error"]["code"]), (4, &"migrations_missing".into()), "{status:?}");
+        let verify = lacking().run(&["migrate", "verify"]).await;
+        assert_eq!(verify.code, 4, "{verify:?}");
+        assert!(verify.stdout.contains("warn  schema: migrations are applied that this binary does not know"), "{verify:?}");
+    }
+
+    async fn a_gap_is_4_and_is_closed_when_the_schema_proves_it(database: Database) {
+        database.execute(&format!("DELETE FROM seaql_migrations WHERE version = '{THIRD}'")).await;
+        database.dlc().run(&["migrate", "up"]).await.assert_error(4, &format!("out of order, pending although newer ones are applied: {THIRD}"));
+        assert_eq!(database.dlc().run(&["migrate", "status", "--check"]).await.code, 4);
+        let mended = database.dlc().run(&["migrate", "repair", "--yes"]).await;
+        assert_eq!(mended.code, 0, "{mended:?}");
+        assert_eq!(database.dlc().run(&["migrate", "status", "--check"]).await.code, 0);
+    }
+
+    async fn a_gap_whose_table_is_not_there_is_left(database: Database) {
+        let lacking = || database.dlc().with_migrations("without the third");
+        database.dlc().run(&["migrate", "down", "--to", "0", "--yes"]).await;
+        assert_eq!(lacking().run(&["migrate", "up"]).await.code, 0);
+        database.dlc().run(&["migrate", "up"]).await.assert_error(4, THIRD);
+        let repair = database.dlc().run(&["migrate", "repair", "--yes"]).await;
+        assert_eq!(repair.code, 4, "{repair:?}");
+        assert!(repair.stdout.contains("its objects are not there; give it a newer number"), "{repair:?}");
+    }
+
+    async fn what_another_tool_applied_gets_its_checksums_by_repair(database: Database) {
+        database.execute("DROP TABLE dlc_migrations").await;
+        database.execute("DROP TABLE dlc_schema_snapshot").await;
+        let status = database.dlc().run(&["migrate", "status", "--check"]).await;
+        assert_eq!(status.code, 0, "{status:?}");
+        let verify = database.dlc().run(&["migrate", "verify"]).await;
+        assert!(verify.stdout.contains("warn  no checksum is recorded for m2026"), "{verify:?}");
+        assert!(verify.stdout.contains("warn  since the last run: no schema was recorded"), "{verify:?}");
+        let mended = database.dlc().run(&["migrate", "repair", "--yes"]).await;
+        assert_eq!((mended.code, mended.stdout.matches("mended").count()), (0, 6), "{mended:?}");
+        assert_eq!(database.number("SELECT count(*) FROM dlc_migrations").await, 5);
+        let verify = database.dlc().run(&["migrate", "verify"]).await;
+        assert_eq!((verify.code, verify.stdout.contains("warn")), (0, false), "{verify:?}");
+    }
+
+    async fn binaries_of_three_ages_on_an_expanded_database_all_work(database: Database) {
+        assert_eq!(database.dlc().with_migrations("expanded").run(&["migrate", "up"]).await.code, 0);
+        let old = database.dlc();
+        let up = old.run(&["migrate", "up"]).await;
+        assert_eq!((up.code, up.stdout.as_str()), (0, "nothing to do: no migration was applied\n"), "{up:?}");
+        let status = old.run(&["migrate", "status", "--check"]).await;
+        assert_eq!(status.code, 0, "{status:?}");
+        assert!(status.lines().last().unwrap().contains("1 newer than this binary, which goes on working"), "{status:?}");
+        let check = old.run(&["db", "check", "--only", "MIG002"]).await;
+        assert!(check.stdout.contains("ahead by additions only"), "{check:?}");
+        let newest = database.dlc().with_migrations("contracted").run(&["migrate", "status", "--check"]).await;
+        assert_eq!(newest.code, 2, "{newest:?}");
+        let server = Server::start(database).await;
+        assert!(server.log().contains(&format!("WARN the database is ahead of this binary by {EXPAND}")), "{}", server.log());
+        server.post("/api/coupons", serde_json::json!({"name": "c", "amount": 1})).await;
+        assert_eq!(server.get("/api/v1/coupons/c").await.status, 200);
+    }
+
+    async fn a_contraction_wants_a_permission_and_then_stops_older_binaries(database: Database) {
+        let newest = || database.dlc().with_migrations("contracted");
+        for refused in [newest().run(&["migrate", "up"]).await, newest().run(&["serve", "--port", "0"]).await] {
+            refused.assert_error(64, &format!("{CONTRACT} takes something away"));
+        }
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5, "not even the one before it");
+        let up = newest().run(&["migrate", "up", "--allow-destructive"]).await;
+        assert_eq!(up.code, 0, "{up:?}");
+        for set in ["shipped", "expanded"] {
+            let older = || database.dlc().with_migrations(set);
+            let words = "the database is ahead of this binary by ";
+            older().run(&["migrate", "up"]).await.assert_error(4, words);
+            older().run(&["serve", "--port", "0"]).await.assert_error(4, words);
+            assert_eq!(older().run(&["migrate", "status", "--check"]).await.code, 4);
+        }
+    }
+
+    async fn an_older_binary_reverts_what_it_does_not_know_by_the_stored_sql_and_prints_it_first(database: Database) {
+        let newest = database.dlc().with_migrations("contracted");
+        assert_eq!(newest.run(&["migrate", "up", "--allow-destructive"]).await.code, 0);
+        database.execute("INSERT INTO coupons (name, amount, remaining_amount, note) VALUES ('c', 1, 1, 'n')").await;
+        let old = database.dlc();
+        old.run(&["migrate", "down", "--yes"]).await.assert_error(4, "this binary has no SQL to revert");
+        let plan = old.run(&["migrate", "down", "--steps", "2", "--plan", "--use-stored-sql"]).await;
+        assert_eq!(plan.code, 0, "{plan:?}");
+        assert!(plan.stdout.contains("ALTER TABLE coupons DROP COLUMN note"), "{plan:?}");
+        assert!(plan.stdout.contains("  column coupons.note: 1 row\n"), "{plan:?}");
+        let down = old.run(&["migrate", "down", "--steps", "2", "--yes", "--use-stored-sql"]).await;
+        assert_eq!(down.code, 0, "{down:?}");
+        assert!(down.stderr.starts_with(&format!("stored SQL that reverts {CONTRACT}:\n  CREATE TABLE greet_history")), "{down:?}");
+        assert!(down.stdout.contains(&format!("reverted {EXPAND}")), "{down:?}");
+        let columns = match database.engine {
+            Engine::Sqlite => "SELECT count(*) FROM pragma_table_info('coupons') WHERE name = 'note'",
+            Engine::Postgres => "SELECT count(*) FROM information_schema.columns WHERE column_name = 'note'",
+        };
+        assert_eq!(database.number(columns).await, 0);
+        assert_eq!(old.run(&["migrate", "status", "--check"]).await.code, 0);
+    }
+}
+
+/// A table whose unique index cannot be built, because two rows are alike.
+async fn unfinished() -> Database {
+    let database = Database::migrated(Engine::Postgres).await;
+    database
+        .execute("INSERT INTO coupons (name, amount, remaining_amount) VALUES ('c', 2, 0)")
+        .await;
+    database
+        .execute("INSERT INTO claims (user_id, coupon_name) VALUES ('a', 'c'), ('b', 'c')")
+        .await;
+    let failed = database
+        .dlc()
+        .with_migrations("concurrent that fails")
+        .run(&["migrate", "up"])
+        .await;
+    failed.assert_error(
+        1,
+        &format!("{CONCURRENT} failed after 1 of 2 statements: could not create unique index"),
+    );
+    database
+}
+
+#[tokio::test]
+async fn a_migration_that_is_no_transaction_and_fails_is_unfinished_until_the_next_run_heals_it() {
+    let database = unfinished().await;
+    let failing = || database.dlc().with_migrations("concurrent that fails");
+    let status = failing().run(&["migrate", "status", "--check"]).await;
+    assert_eq!(status.code, 4, "{status:?}");
+    assert!(
+        status.stdout.contains(&format!(
+            "unfinished: {CONCURRENT} stopped after 1 of 2 statements\nbegin it again: dlc migrate up"
+        )),
+        "{status:?}"
+    );
+    let check = failing().run(&["db", "check", "--only", "MIG005"]).await;
+    assert!(check.stdout.contains("stopped after 1 of 2 statements"), "{check:?}");
+    let verify = failing().run(&["migrate", "verify"]).await;
+    assert!(
+        verify
+            .stdout
+            .contains("idx_claims_created_at ON claims USING btree (coupon_name) INVALID"),
+        "{verify:?}"
+    );
+    failing()
+        .run(&["serve", "--port", "0", "--migrate", "check"])
+        .await
+        .assert_error(4, "unfinished");
+    // The author has found the mistake.
+    let up = database
+        .dlc()
+        .with_migrations("concurrent")
+        .run(&["migrate", "up"])
+        .await;
+    assert_eq!(up.code, 0, "{up:?}");
+    assert_eq!(
+        database
+            .dlc()
+            .with_migrations("concurrent")
+            .run(&["migrate", "verify"])
+            .await
+            .code,
+        0
+    );
+}
+
+#[tokio::test]
+async fn an_unfinished_migration_can_be_given_up() {
+    let database = unfinished().await;
+    let down = database
+        .dlc()
+        .with_migrations("concurrent that fails")
+        .run(&["migrate", "down", "--yes"])
+        .await;
+    assert_eq!(down.code, 0, "{down:?}");
+    let verify = database.dlc().run(&["migrate", "verify"]).await;
+    assert_eq!(verify.code, 0, "{verify:?}");
+}
