@@ -76,6 +76,10 @@ snapshots:
 deny:
     cargo deny check licenses bans sources
 
+# Time `migrate status` and a no-op `migrate up` beside other tools (--install gets them)
+bench-migrate *ARGS:
+    scripts/bench-migrate {{ARGS}}
+
 # Try the stack in real containers
 smoke:
     scripts/smoke

@@ -69,6 +69,13 @@ on_both_engines! {
         let database = database.0;
         let dlc = database.dlc();
         dlc.run(&["migrate", "up"]).await;
+        // What a revert leaves is what the migrations before it make: each `down` undoes its `up` exactly.
+        for left in (0..5).rev() {
+            assert_eq!(dlc.run(&["migrate", "down", "--yes"]).await.code, 0);
+            let verify = dlc.run(&["migrate", "verify"]).await;
+            assert_eq!((verify.code, verify.stdout.contains(&format!("{left} applied"))), (0, true), "{verify:?}");
+        }
+        dlc.run(&["migrate", "up"]).await;
         let down = dlc.run(&["migrate", "down", "--yes"]).await;
         assert_eq!(down.code, 0, "{down:?}");
         assert!(down.stdout.starts_with(&format!("reverted {LAST} (")), "{down:?}");

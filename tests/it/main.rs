@@ -16,6 +16,7 @@ mod cli_migrate_plan;
 mod cli_migrate_verify;
 mod contract_coupons;
 mod docs;
+mod docs_migrations;
 mod http_coupons;
 mod http_document;
 mod http_errors;

@@ -137,7 +137,9 @@ impl Failure {
             HistoryError::UnknownTarget(_) => {
                 return Self::new(Exit::Usage, "migration_unknown", message).hint("dlc migrate status lists them");
             }
-            HistoryError::Newer(_) => "run the newer dlc that applied them",
+            HistoryError::Newer(_) => {
+                "run the newer dlc that applied them; to go back, revert them: dlc migrate down --use-stored-sql"
+            }
             HistoryError::Missing(_) => "run a dlc of the line that applied them",
             HistoryError::Edited(_) => {
                 "restore the migration's SQL and put the change into a new one; if the schema agrees: dlc migrate repair"
