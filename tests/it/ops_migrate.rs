@@ -10,6 +10,8 @@ use crate::harness::{
 
 /// How many statements, migrations and ends of either there can be to be killed at; far more than there are.
 const MANY: usize = 200;
+/// The number of the advisory lock.
+const LOCK: i64 = i64::from_be_bytes(*b"dlc_migr");
 
 fn applied(said: &str) -> usize {
     said.matches("applied m2").count()
@@ -240,20 +242,34 @@ async fn a_table_that_is_let_go_of_in_time_is_had_at_the_next_try() {
 #[tokio::test]
 async fn a_run_that_loses_its_lock_commits_nothing_more() {
     let database = Database::migrated(Engine::Postgres).await;
-    let holder = holding(&database).await;
-    // The connection that holds the lock is cut; the migration's own is let go on to its end.
-    let lock = i64::from_be_bytes(*b"dlc_migr") & 0xffff_ffff;
+    database.execute("CREATE TABLE gate (id integer)").await;
+    let holder = database.dlc().with_migrations("at the gate").start(&["migrate", "up"]);
+    holder.until_said("running for").await;
+    // The connection that holds the lock is cut; the migration itself comes to its end without an error.
     let cut = format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = {lock} \
-         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = {} \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        LOCK & 0xffff_ffff
     );
     database.execute(&cut).await;
-    database
-        .execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO $$%' AND datname = current_database()")
-        .await;
+    database.execute("DROP TABLE gate").await;
     let holder = holder.finished().await;
-    assert_ne!(holder.code, 0, "{holder:?}");
+    holder.assert_error(69, "terminating connection due to administrator command");
     assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    assert_eq!(database.number("SELECT count(*) FROM pg_class WHERE relname = 'slow'").await, 0);
+}
+
+#[tokio::test]
+async fn a_run_waits_for_the_last_statement_of_one_that_was_killed() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let mut orphan = session(&database, "orphan").await;
+    let fence = format!("BEGIN; SELECT pg_advisory_xact_lock({})", LOCK + 1);
+    orphan.execute(AssertSqlSafe(fence)).await.unwrap();
+    let expanded = || database.dlc().with_migrations("expanded");
+    let refused = expanded().run(&["migrate", "up", "--lock-timeout", "300ms"]).await;
+    refused.assert_error(3, "held by the last statement of a run that was killed");
+    orphan.execute("ROLLBACK").await.unwrap();
+    assert_eq!(expanded().run(&["migrate", "up"]).await.code, 0);
 }
 
 #[tokio::test]

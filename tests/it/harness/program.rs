@@ -116,6 +116,18 @@ const WAIT_FOR_GATE: Migration = Migration {
     ..same(SLOW, Kind::Expand, &[], &["DROP TABLE slow"])
 };
 
+/// The same, and comes to its end as soon as the gate is gone.
+const WAIT_AT_GATE: Migration = Migration {
+    up: Script {
+        postgres: &[
+            "CREATE TABLE slow (id integer)",
+            "DO $$ BEGIN WHILE EXISTS (SELECT 1 FROM pg_class WHERE relname = 'gate') LOOP PERFORM pg_sleep(0.05); END LOOP; END $$",
+        ],
+        ..WAIT_FOR_GATE.up
+    },
+    ..WAIT_FOR_GATE
+};
+
 const REWRITE_CLAIMS: Migration = Migration {
     up: Script {
         postgres: &[
@@ -162,6 +174,7 @@ fn migrations(set: &str) -> &'static [Migration] {
         "concurrent" => with(&[INDEX_CREATED_AT]),
         "concurrent that fails" => with(&[INDEX_THAT_FAILS]),
         "slow" => with(&[WAIT_FOR_GATE]),
+        "at the gate" => with(&[WAIT_AT_GATE]),
         "rewriting" => with(&[REWRITE_CLAIMS]),
         other => panic!("no set of migrations is called {other}"),
     };
