@@ -135,7 +135,7 @@ impl Session {
                 let config = self.config(serve_flags(args), None)?;
                 self.log(&config);
                 // Said once: to people as an error, to machines as an event of the log that they read anyway.
-                match block_on(serve::serve(&config, self.started, self.migrations)) {
+                match block_on_all_cores(serve::serve(&config, self.started, self.migrations)) {
                     Err(failure) if config.log.format == LogFormat::Json => {
                         let (code, exit_code) = (failure.code, failure.exit as u8);
                         tracing::error!(code, exit_code, hint = failure.hint, "{}", failure.message);
@@ -330,9 +330,22 @@ fn serve_flags(args: ServeArgs) -> Vec<Flag> {
     .collect()
 }
 
-/// Runs a future to its end. What still runs in the background then is dropped: nothing there is worth waiting for.
+/// Runs the service to its end, on all cores.
+fn block_on_all_cores<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    run_on(&mut tokio::runtime::Builder::new_multi_thread(), future)
+}
+
+/// Runs a command to its end. One thread is enough for one thing at a time, and the others need not be started.
 fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    run_on(&mut tokio::runtime::Builder::new_current_thread(), future)
+}
+
+/// What still runs in the background at the end is dropped: nothing there is worth waiting for.
+fn run_on<T>(
+    builder: &mut tokio::runtime::Builder,
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failed, "runtime_failed", format!("no threads to be had: {error}")))?;

@@ -1,7 +1,7 @@
 //! A database and binaries that do not fit together: older, newer, edited, incomplete; and what is done about it.
 
 use crate::harness::{
-    Database, Engine, Server, on_both_engines,
+    Database, Engine, Server, Terminal, on_both_engines,
     program::{CONCURRENT, CONTRACT, EXPAND},
 };
 
@@ -70,7 +70,7 @@ on_both_engines! {
         database.dlc().run(&["migrate", "up"]).await.assert_error(4, THIRD);
         let repair = database.dlc().run(&["migrate", "repair", "--yes"]).await;
         assert_eq!(repair.code, 4, "{repair:?}");
-        assert!(repair.stdout.contains("its objects are not there; give it a newer number"), "{repair:?}");
+        assert!(repair.stdout.contains("nothing in the schema proves that it ran; give it a newer number"), "{repair:?}");
     }
 
     async fn what_another_tool_applied_gets_its_checksums_by_repair(database: Database) {
@@ -221,4 +221,94 @@ async fn an_unfinished_migration_can_be_given_up() {
     assert_eq!(down.code, 0, "{down:?}");
     let verify = database.dlc().run(&["migrate", "verify"]).await;
     assert_eq!(verify.code, 0, "{verify:?}");
+}
+
+#[tokio::test]
+async fn what_a_newer_binary_left_unfinished_stops_an_older_one_and_is_given_up_by_the_stored_sql() {
+    let database = unfinished().await;
+    let old = database.dlc();
+    for refused in [
+        old.run(&["migrate", "up"]).await,
+        old.run(&["serve", "--port", "0"]).await,
+    ] {
+        refused.assert_error(4, "stopped after 1 of 2 statements, and this binary does not know it");
+        refused.assert_error(4, "dlc migrate down --use-stored-sql");
+    }
+    old.run(&["migrate", "down", "--yes"])
+        .await
+        .assert_error(4, "this binary has no SQL to revert");
+    let down = old.run(&["migrate", "down", "--yes", "--use-stored-sql"]).await;
+    assert_eq!(down.code, 0, "{down:?}");
+    assert!(down.stderr.contains("DROP INDEX CONCURRENTLY IF EXISTS"), "{down:?}");
+    let verify = old.run(&["migrate", "verify"]).await;
+    assert_eq!(verify.code, 0, "{verify:?}");
+}
+
+on_both_engines! {
+    async fn stored_sql_that_cannot_be_read_reverts_nothing(database: Database) {
+        database.dlc().with_migrations("expanded").run(&["migrate", "up"]).await;
+        database.execute(&format!("UPDATE dlc_migrations SET down_sql = '{{\"v\": 2}}' WHERE version = '{EXPAND}'")).await;
+        let refused = database.dlc().run(&["migrate", "down", "--yes", "--use-stored-sql"]).await;
+        refused.assert_error(4, "neither this binary nor the database has SQL to revert");
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 6);
+    }
+
+    async fn stored_sql_that_is_not_understood_says_so_and_shows_what_could_steer_a_terminal(database: Database) {
+        database.dlc().with_migrations("expanded").run(&["migrate", "up"]).await;
+        let sql = "[\"DROP TABLE public.greet_history, claims\", \"SELECT 1 -- \\u001b[2K\"]";
+        database.execute(&format!("UPDATE dlc_migrations SET down_sql = '{sql}' WHERE version = '{EXPAND}'")).await;
+        let plan = database.dlc().run(&["migrate", "down", "--plan", "--use-stored-sql"]).await;
+        assert!(plan.stdout.contains("note: what the stored SQL takes away cannot be told for certain"), "{plan:?}");
+        assert!(plan.stdout.contains("SELECT 1 -- \\u{1b}[2K"), "{plan:?}");
+    }
+
+    async fn a_gap_that_changes_rows_alone_is_not_proven(database: Database) {
+        let raising = || database.dlc().with_migrations("raising");
+        assert_eq!(raising().run(&["migrate", "up", "--allow-destructive"]).await.code, 0);
+        for table in ["seaql_migrations", "dlc_migrations"] {
+            database.execute(&format!("DELETE FROM {table} WHERE version LIKE '%_raise'")).await;
+        }
+        let repair = raising().run(&["migrate", "repair", "--yes"]).await;
+        assert_eq!(repair.code, 4, "{repair:?}");
+        assert!(repair.stdout.starts_with("left    m20270101_000006_raise"), "{repair:?}");
+    }
+
+    async fn what_somebody_agreed_to_is_reverted_or_nothing_is(database: Database) {
+        let ask = || Terminal::start(database.dlc(), &["migrate", "down"]);
+        let (first, second) = (ask(), ask());
+        for terminal in [&first, &second] {
+            terminal.until_shown("Type yes to go on:").await;
+        }
+        first.type_in("yes\n");
+        assert_eq!(first.finished().await, 0);
+        second.type_in("yes\n");
+        second.until_shown("the history has changed since this was shown").await;
+        assert_eq!(second.finished().await, 1);
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 4);
+        let quiet = Terminal::start(database.dlc(), &["migrate", "down", "-q"]);
+        assert_eq!(quiet.finished().await, 64);
+    }
+
+    async fn a_column_that_is_gone_already_is_no_loss(database: Database) {
+        let expanded = || database.dlc().with_migrations("expanded");
+        expanded().run(&["migrate", "up"]).await;
+        database.execute("ALTER TABLE coupons DROP COLUMN note").await;
+        let plan = expanded().run(&["migrate", "down", "--plan"]).await;
+        assert_eq!((plan.code, plan.stdout.contains("would lose")), (0, false), "{plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_history_in_another_schema_than_the_selected_one_stops_everything() {
+    let database = Database::migrated(Engine::Postgres).await;
+    database.execute("CREATE SCHEMA empty").await;
+    let path = format!("ALTER DATABASE {} SET search_path = empty, public", database.name());
+    database.execute(&path).await;
+    for command in [&["migrate", "up"][..], &["migrate", "verify"], &["migrate", "status"]] {
+        let refused = database.dlc().run(command).await;
+        refused.assert_error(
+            78,
+            "the history of migrations is in the schema public, but new tables would be made in empty",
+        );
+    }
 }

@@ -205,3 +205,59 @@ async fn what_cannot_run_in_a_transaction_is_predicted_and_says_so() {
     assert_eq!(built["basis"], "predicted", "{built}");
     assert_eq!(effect(&plan, 1, "claims")["lock"], "SHARE UPDATE EXCLUSIVE");
 }
+
+#[tokio::test]
+async fn what_reaches_beyond_the_copy_is_not_tried() {
+    let database = Database::migrated(Engine::Postgres).await;
+    database
+        .execute("INSERT INTO greet_history (message) VALUES ('kept')")
+        .await;
+    let before = dump(&database).await;
+    let plan = database
+        .dlc()
+        .with_migrations("beyond")
+        .run(&["migrate", "plan", "--format", "json"])
+        .await;
+    assert_eq!(plan.code, 0, "{plan:?}");
+    let report = plan.json();
+    let statements = report["migrations"][0]["statements"].as_array().unwrap();
+    let whys: Vec<&str> = statements
+        .iter()
+        .map(|statement| statement["why"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        whys,
+        [
+            "it may reach beyond tables and indexes",
+            "it names the schema public, where the live tables are",
+            "it may reach beyond tables and indexes",
+            ""
+        ]
+    );
+    assert_eq!(dump(&database).await, before);
+    assert_eq!(database.number("SELECT count(*) FROM greet_history").await, 1);
+    assert_eq!(database.number("SELECT count(*) FROM users").await, 0);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_make_temporary_tables_is_told_which_grant_is_missing() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let role = format!("plain_of_{}", database.name());
+    for sql in [
+        format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", database.name()),
+        format!("CREATE ROLE {role} LOGIN PASSWORD 'plain'"),
+        format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"),
+    ] {
+        database.execute(&sql).await;
+    }
+    let port = postgres::cluster().await.port;
+    let url = format!("postgres://{role}:plain@127.0.0.1:{port}/{}", database.name());
+    let refused = crate::harness::Dlc::new()
+        .env("DATABASE_URL", &url)
+        .run(&["migrate", "verify"])
+        .await;
+    refused.assert_error(77, "GRANT TEMPORARY ON DATABASE");
+    database
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await;
+}

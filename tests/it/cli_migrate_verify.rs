@@ -51,6 +51,18 @@ const ON_POSTGRES: &[Drift] = &[
          claims_coupon_name_fkey FOREIGN KEY (coupon_name) REFERENCES coupons (name) NOT VALID",
         "REFERENCES coupons(name) NOT VALID, and should be FOREIGN KEY",
     ),
+    (
+        "ALTER TABLE bootstrap_metadata SET UNLOGGED",
+        "table bootstrap_metadata is UNLOGGED",
+    ),
+    (
+        "ALTER TABLE users ALTER COLUMN description TYPE text COLLATE \"C\"",
+        "column users.description is text COLLATE \"C\", and should be text",
+    ),
+    (
+        "ALTER TABLE claims DISABLE TRIGGER ALL",
+        "REFERENCES coupons(name) DISABLED, and should be FOREIGN KEY",
+    ),
 ];
 
 /// SQLite changes a table by making another one.

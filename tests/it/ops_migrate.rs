@@ -256,7 +256,12 @@ async fn a_run_that_loses_its_lock_commits_nothing_more() {
     let holder = holder.finished().await;
     holder.assert_error(69, "terminating connection due to administrator command");
     assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
-    assert_eq!(database.number("SELECT count(*) FROM pg_class WHERE relname = 'slow'").await, 0);
+    assert_eq!(
+        database
+            .number("SELECT count(*) FROM pg_class WHERE relname = 'slow'")
+            .await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -286,4 +291,103 @@ async fn a_role_with_short_time_limits_does_not_cut_a_migration_short() {
         .run(&["migrate", "up"])
         .await;
     assert_eq!(up.code, 0, "{up:?}");
+}
+
+#[tokio::test]
+async fn what_a_killed_run_commits_after_all_is_not_done_again() {
+    let database = Database::migrated(Engine::Postgres).await;
+    // As the server process of a killed run whose COMMIT is still on its way.
+    let mut orphan = session(&database, "orphan").await;
+    let fence = format!("BEGIN; SELECT pg_advisory_xact_lock({})", LOCK + 1);
+    orphan.execute(AssertSqlSafe(fence)).await.unwrap();
+    let done = format!(
+        "ALTER TABLE coupons ADD COLUMN note text; \
+         INSERT INTO seaql_migrations (version, applied_at) VALUES ('{EXPAND}', 0)"
+    );
+    orphan.execute(AssertSqlSafe(done)).await.unwrap();
+    let run = database.dlc().with_migrations("expanded").start(&["migrate", "up"]);
+    run.until_said("held by the last statement of a run that was killed")
+        .await;
+    orphan.execute("COMMIT").await.unwrap();
+    let run = run.finished().await;
+    assert_eq!((run.code, applied(&run.stdout)), (0, 0), "{run:?}");
+}
+
+#[tokio::test]
+async fn an_index_is_built_concurrently_whatever_the_default_isolation_is() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let sql = format!(
+        "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'",
+        database.name()
+    );
+    database.execute(&sql).await;
+    let up = database
+        .dlc()
+        .with_migrations("concurrent")
+        .run(&["migrate", "up"])
+        .await;
+    assert_eq!(up.code, 0, "{up:?}");
+}
+
+#[tokio::test]
+async fn a_history_that_is_locked_is_not_waited_for_for_ever() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let mut holder = session(&database, "holder").await;
+    holder.execute("BEGIN; LOCK TABLE seaql_migrations").await.unwrap();
+    let refused = database.dlc().run(&["migrate", "up"]).await;
+    refused.assert_error(3, "somebody has locked the history");
+}
+
+on_both_engines! {
+    async fn what_was_done_before_a_failure_is_reported(database: Empty) {
+        let database = database.0;
+        if database.engine == Engine::Sqlite {
+            std::fs::File::create(database.file()).unwrap();
+        }
+        database.execute("CREATE TABLE coupons (name text)").await;
+        let failed = database.dlc().run(&["migrate", "up", "--format", "json"]).await;
+        failed.assert_error(1, "m20261121_000004_create_coupons failed");
+        let report = failed.json();
+        assert_eq!((&report["exit_code"], &report["error"]["code"]), (&1.into(), &"migration_failed".into()));
+        // SQLite has undone all of it.
+        let done = if database.engine == Engine::Postgres { 3 } else { 0 };
+        assert_eq!(report["applied"].as_array().unwrap().len(), done, "{report}");
+        if done > 0 {
+            assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 3);
+            database.dlc().run(&["migrate", "down", "--yes"]).await;
+            let failed = database.dlc().run(&["migrate", "up"]).await;
+            assert_eq!(applied(&failed.stdout), 1, "{failed:?}");
+        }
+    }
+
+    async fn a_table_that_others_refer_to_is_rebuilt_with_its_rows(database: Database) {
+        database.execute("INSERT INTO coupons (name, amount, remaining_amount) VALUES ('c', 1, 0)").await;
+        database.execute("INSERT INTO claims (user_id, coupon_name) VALUES ('a', 'c')").await;
+        if database.engine == Engine::Sqlite {
+            let broken = database.dlc().with_migrations("rebuilding without rows").run(&["migrate", "up"]).await;
+            broken.assert_error(1, "rows are left that refer to nothing: claims row 1 refers to coupons");
+        }
+        let rebuilt = database.dlc().with_migrations("rebuilding").run(&["migrate", "up"]).await;
+        assert_eq!(rebuilt.code, 0, "{rebuilt:?}");
+        assert_eq!(database.number("SELECT count(*) FROM claims").await, 1);
+        assert_eq!(database.number("SELECT count(*) FROM coupons").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn the_lock_file_of_sqlite_follows_no_link_and_another_program_s_file_is_refused() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    database.dlc().run(&["migrate", "down", "--yes"]).await;
+    let precious = database.file().with_file_name("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    let mut link = database.file().into_os_string();
+    link.push("-migrating");
+    std::os::unix::fs::symlink(&precious, &link).unwrap();
+    let refused = database.dlc().run(&["migrate", "up"]).await;
+    refused.assert_error(1, "-migrating cannot be locked");
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+    std::fs::remove_file(link).unwrap();
+    database.execute("PRAGMA application_id = 1234").await;
+    let refused = database.dlc().run(&["migrate", "up"]).await;
+    refused.assert_error(69, "another program's: its application id is 0x000004d2");
 }

@@ -1,6 +1,7 @@
 //! A real PgBouncer in transaction mode between dlc and PostgreSQL.
 
 use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection, Row};
 
 use crate::harness::{
     Database, Dlc, Engine, PgBouncer, Prepared, Running, Server,
@@ -144,4 +145,33 @@ async fn one_that_nobody_declared_is_an_error_that_says_how_to() {
     let undeclared = Dlc::new().env("DATABASE_URL", &pooler.url(&database));
     let refused = undeclared.run(&["migrate", "up"]).await;
     refused.assert_error(69, "set database.pooler: pgbouncer");
+}
+
+#[tokio::test]
+async fn one_that_hides_is_left_as_it_was_by_looks_and_refused_by_what_needs_a_session() {
+    let database = Database::migrated(Engine::Postgres).await;
+    database
+        .execute("INSERT INTO coupons (name, amount, remaining_amount) VALUES ('c', 1, 1)")
+        .await;
+    let pooler = pooler(Prepared::KnownAndHidden).await;
+    let hidden = || Dlc::new().env("DATABASE_URL", &pooler.url(&database));
+    for arguments in [
+        &["migrate", "verify"][..],
+        &["migrate", "plan"],
+        &["migrate", "down", "--plan"],
+    ] {
+        let look = hidden().with_migrations("expanded").run(arguments).await;
+        assert_eq!(look.code, 0, "{look:?}");
+    }
+    // Whoever comes next finds the live tables, and writes there.
+    let mut session = PgConnection::connect(&pooler.url(&database)).await.unwrap();
+    let path: String = session.fetch_one("SHOW search_path").await.unwrap().get(0);
+    assert_eq!(path, "\"$user\", public");
+    session
+        .execute("INSERT INTO coupons (name, amount, remaining_amount) VALUES ('d', 1, 1)")
+        .await
+        .unwrap();
+    assert_eq!(database.number("SELECT count(*) FROM coupons").await, 2);
+    let refused = hidden().with_migrations("concurrent").run(&["migrate", "up"]).await;
+    refused.assert_error(78, "not through a transaction pooler");
 }

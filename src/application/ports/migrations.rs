@@ -131,6 +131,8 @@ pub struct DownRequest {
     pub target: Target,
     /// Whether the SQL that is kept in the database may be run where this binary has none.
     pub use_stored_sql: bool,
+    /// What somebody has seen and agreed to: each migration's version and statements, in order. `None`: whatever it is.
+    pub agreed: Option<Vec<(String, Vec<String>)>>,
 }
 
 /// A run, either way.
@@ -154,8 +156,10 @@ pub enum MigrateError {
         waited: Duration,
     },
     /// A table's lock was not free in time.
-    #[error("{} waited too long for a lock{}", step.as_ref().map_or_else(|| "reading the history".to_owned(), |step| format!("migration {step}")), held_by(blockers))]
+    #[error("{} waited too long for a lock{}{}", step.as_ref().map_or_else(|| "reading the history".to_owned(), |step| format!("migration {step}")), stopped_after(*unfinished), held_by(blockers))]
     TableLocked {
+        /// Statements done, and statements there are, of a step that is no transaction.
+        unfinished: Option<(usize, usize)>,
         /// The step that waited; none while the history was read.
         step: Option<String>,
         /// Who held the table, one sentence each; empty when it could not be seen.
@@ -193,6 +197,25 @@ pub enum MigrateError {
         /// The server's words.
         cause: String,
     },
+    /// Between the question and the answer somebody else has migrated.
+    #[error("the history has changed since this was shown")]
+    Changed,
+    /// The structure cannot be copied for a rehearsal.
+    #[error("the structure cannot be rehearsed: {cause}")]
+    NotRehearsable {
+        /// The server's words.
+        cause: String,
+        /// What to run to mend it.
+        grant: String,
+    },
+    /// The tables are in one schema, and new ones would be made in another.
+    #[error("the history of migrations is in the schema {found}, but new tables would be made in {current}")]
+    OtherSchema {
+        /// Where the history is.
+        found: String,
+        /// What the search path selects.
+        current: String,
+    },
     /// A rehearsal was asked for on the very database that is to be spared.
     #[error("the rehearsal would run on the database itself")]
     RehearsalOnTheDatabaseItself,
@@ -203,7 +226,7 @@ pub enum MigrateError {
         cause: String,
     },
     /// The role may not do it.
-    #[error("permission denied: {cause}")]
+    #[error("{cause}")]
     Privilege {
         /// The server's words.
         cause: String,
@@ -234,12 +257,27 @@ pub fn rounded(duration: Duration) -> String {
     }
 }
 
+fn stopped_after(unfinished: Option<(usize, usize)>) -> String {
+    unfinished.map_or_else(String::new, |(reached, of)| {
+        format!(" after {reached} of {of} statements")
+    })
+}
+
 fn held_by(blockers: &[String]) -> String {
     if blockers.is_empty() {
         String::new()
     } else {
         format!(": held by {}", blockers.join("; by "))
     }
+}
+
+/// How the schema stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationOverview {
+    /// The history beside what this binary knows.
+    pub history: History,
+    /// Who holds the migration lock, if anybody.
+    pub holder: Option<Holder>,
 }
 
 /// The live schema and its history, held against this binary.
@@ -271,8 +309,8 @@ pub trait SchemaMigrator: Send + Sync {
     /// The history beside what this binary knows. MUST NOT write, not even the history table.
     async fn history(&self) -> Result<History, MigrateError>;
 
-    /// Who holds the migration lock. MUST NOT write or wait.
-    async fn holder(&self) -> Result<Option<Holder>, MigrateError>;
+    /// The same, and who migrates just now. MUST NOT write, nor wait for the migration lock.
+    async fn status(&self) -> Result<MigrationOverview, MigrateError>;
 
     /// Which database this is: two runners that say the same look at the same one, by whatever address.
     async fn identity(&self) -> Result<String, MigrateError>;
@@ -294,6 +332,6 @@ pub trait SchemaMigrator: Send + Sync {
     /// What is wrong with the bookkeeping, and whether that is proven. MUST NOT write.
     async fn diagnose(&self) -> Result<Vec<Repair>, MigrateError>;
 
-    /// Mends what is proven at the time when it holds the lock, and returns that.
-    async fn repair(&self, observer: &dyn MigrationObserver) -> Result<Vec<Repair>, MigrateError>;
+    /// Mends what was `shown` and is still proven at the time when it holds the lock, and returns that.
+    async fn repair(&self, shown: &[Repair], observer: &dyn MigrationObserver) -> Result<Vec<Repair>, MigrateError>;
 }

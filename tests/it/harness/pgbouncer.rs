@@ -16,6 +16,8 @@ use super::{Database, postgres};
 pub enum Prepared {
     /// 1.21 or newer: it knows them.
     Known,
+    /// The same, and it lets clients in that do not know of it: it ignores what they want to set.
+    KnownAndHidden,
     /// The same, told not to.
     SwitchedOff,
     /// An older one, which never heard of them.
@@ -56,6 +58,9 @@ impl PgBouncer {
         let path = directory.path();
         let statements = match prepared {
             Prepared::Known => "max_prepared_statements = 100",
+            Prepared::KnownAndHidden => {
+                "max_prepared_statements = 100\nignore_startup_parameters = extra_float_digits,options"
+            }
             Prepared::SwitchedOff => "max_prepared_statements = 0",
             Prepared::TooOld => "",
         };

@@ -128,6 +128,58 @@ const WAIT_AT_GATE: Migration = Migration {
     ..WAIT_FOR_GATE
 };
 
+/// Statements that a plan must not try: they reach live tables, or beyond tables.
+const REACH_BEYOND: Migration = Migration {
+    up: Script {
+        postgres: &[
+            "TRUNCATE public.greet_history",
+            "ALTER TABLE public.coupons ADD COLUMN n integer",
+            "CREATE SCHEMA made_by_plan",
+            "INSERT INTO users (username, password_hash) SELECT 'planned', 'x'",
+        ],
+        sqlite: &[
+            "DELETE FROM main.greet_history",
+            "ALTER TABLE coupons ADD COLUMN n integer",
+        ],
+    },
+    ..same("m20270101_000006_beyond", Kind::Expand, &[], &["DROP TABLE nothing"])
+};
+
+/// Changes rows and no object.
+const RAISE: Migration = same(
+    "m20270101_000006_raise",
+    Kind::Expand,
+    &["UPDATE coupons SET amount = amount + 1, remaining_amount = remaining_amount + 1"],
+    &["UPDATE coupons SET amount = amount - 1, remaining_amount = remaining_amount - 1"],
+);
+
+/// SQLite changes a table by making another one; `claims` refers to it all the while.
+const REBUILD: Migration = Migration {
+    up: Script {
+        postgres: &["ALTER TABLE coupons ADD COLUMN note text"],
+        sqlite: &[
+            "CREATE TABLE new_coupons (name TEXT PRIMARY KEY, amount INTEGER NOT NULL, remaining_amount INTEGER NOT NULL, \
+             created_at TEXT, note TEXT)",
+            "INSERT INTO new_coupons SELECT name, amount, remaining_amount, created_at, NULL FROM coupons",
+            "DROP TABLE coupons",
+            "ALTER TABLE new_coupons RENAME TO coupons",
+        ],
+    },
+    ..same("m20270101_000006_rebuild", Kind::Expand, &[], &["DROP TABLE nothing"])
+};
+
+/// The same by somebody who forgot the rows.
+const REBUILD_EMPTY: Migration = Migration {
+    up: Script {
+        sqlite: &[
+            "DROP TABLE coupons",
+            "CREATE TABLE coupons (name TEXT PRIMARY KEY, amount INTEGER NOT NULL, remaining_amount INTEGER NOT NULL)",
+        ],
+        ..REBUILD.up
+    },
+    ..REBUILD
+};
+
 const REWRITE_CLAIMS: Migration = Migration {
     up: Script {
         postgres: &[
@@ -175,6 +227,10 @@ fn migrations(set: &str) -> &'static [Migration] {
         "concurrent that fails" => with(&[INDEX_THAT_FAILS]),
         "slow" => with(&[WAIT_FOR_GATE]),
         "at the gate" => with(&[WAIT_AT_GATE]),
+        "beyond" => with(&[REACH_BEYOND]),
+        "raising" => with(&[RAISE, DROP_GREET_HISTORY]),
+        "rebuilding" => with(&[REBUILD]),
+        "rebuilding without rows" => with(&[REBUILD_EMPTY]),
         "rewriting" => with(&[REWRITE_CLAIMS]),
         other => panic!("no set of migrations is called {other}"),
     };
@@ -251,6 +307,7 @@ fn run_until(at: usize, migrations: &'static [Migration]) -> ExitCode {
         Ok(_) => RunRequest::Down(DownRequest {
             target: Target::All,
             use_stored_sql: false,
+            agreed: None,
         }),
         Err(_) => RunRequest::Up(UpRequest {
             target: Target::All,

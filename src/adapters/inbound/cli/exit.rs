@@ -147,7 +147,12 @@ impl Failure {
             HistoryError::OutOfOrder(_) => {
                 "two branches were merged: give the pending one a newer number, or revert the newer ones"
             }
-            HistoryError::Unfinished { .. } => "begin it again: dlc migrate up; or give it up: dlc migrate down",
+            HistoryError::Unfinished { known: true, .. } => {
+                "begin it again: dlc migrate up; or give it up: dlc migrate down"
+            }
+            HistoryError::Unfinished { .. } => {
+                "begin it again with the newer dlc; or give it up: dlc migrate down --use-stored-sql"
+            }
             HistoryError::NeedsStoredSql(_) => {
                 "the SQL was stored when they were applied; look at it: dlc migrate down --plan --use-stored-sql"
             }
@@ -170,9 +175,18 @@ impl From<MigrateError> for Failure {
             MigrateError::Connect(error) => error.into(),
             MigrateError::Locked { .. } => Self::new(Exit::Locked, "migration_locked", message)
                 .hint("wait for that process, or allow more time: --lock-timeout 60s"),
-            MigrateError::TableLocked { .. } => Self::new(Exit::Locked, "table_locked", message).hint(
-                "end that session or wait for it, then run the command again; nothing of this migration was kept",
-            ),
+            MigrateError::TableLocked { step, unfinished, .. } => {
+                let hint = match (step, unfinished) {
+                    (None, _) => "somebody has locked the history: end that session or wait for it, then try again",
+                    (_, None) => {
+                        "end that session or wait for it, then run the command again; nothing of this migration was kept"
+                    }
+                    (_, Some(_)) => {
+                        "end that session or wait for it, then run the command again: it begins this one anew"
+                    }
+                };
+                Self::new(Exit::Locked, "table_locked", message).hint(hint)
+            }
             MigrateError::History(error) => Self::history(&error, message),
             MigrateError::Destructive(_) => Self::new(Exit::Usage, "migration_destructive", message)
                 .hint("look at it: dlc migrate plan; then allow it: dlc migrate up --allow-destructive"),
@@ -182,6 +196,13 @@ impl From<MigrateError> for Failure {
             }
             MigrateError::Unfinished { .. } => Self::new(Exit::Failed, "migration_unfinished", message)
                 .hint("mend the cause, then begin it again: dlc migrate up; or give it up: dlc migrate down"),
+            MigrateError::Changed => Self::new(Exit::Failed, "migrations_changed", message)
+                .hint("somebody else has migrated meanwhile: look again, then run the command again"),
+            MigrateError::NotRehearsable { grant, .. } => {
+                Self::new(Exit::Permission, "rehearsal_privilege_missing", message).hint(grant)
+            }
+            MigrateError::OtherSchema { found, .. } => Self::new(Exit::Configuration, "search_path_wrong", message)
+                .hint(format!("put it first: ALTER ROLE … SET search_path = {found}")),
             MigrateError::RehearsalOnTheDatabaseItself => Self::new(Exit::Usage, "rehearsal_not_on_a_clone", message)
                 .hint("--rehearse-on wants a clone: a restored backup, or CREATE DATABASE … TEMPLATE"),
             MigrateError::RehearsalDiffers { .. } => {
@@ -192,7 +213,7 @@ impl From<MigrateError> for Failure {
             MigrateError::Privilege { .. } => Self::new(Exit::Permission, "migration_privilege_missing", message)
                 .hint("migrate as the schema's owner: set DLC_DATABASE__MIGRATION_URL"),
             MigrateError::ReadOnly { .. } => Self::new(Exit::Failed, "database_read_only", message)
-                .hint("a replica cannot be migrated: point the URL at the primary"),
+                .hint("point the URL at the primary; a primary may be read-only by default_transaction_read_only"),
             MigrateError::Storage { failure, .. } => {
                 let exit = if failure == ConnectFailure::Other {
                     Exit::Failed
@@ -235,10 +256,17 @@ mod tests {
             MigrateError::Locked { holder, waited },
             MigrateError::TableLocked {
                 step: Some(text()),
+                unfinished: Some((1, 2)),
+                blockers: blockers.clone(),
+            },
+            MigrateError::TableLocked {
+                step: Some(text()),
+                unfinished: None,
                 blockers,
             },
             MigrateError::TableLocked {
                 step: None,
+                unfinished: None,
                 blockers: Vec::new(),
             },
             MigrateError::History(HistoryError::UnknownTarget(text())),
@@ -250,7 +278,23 @@ mod tests {
                 name: text(),
                 reached: 1,
                 of: 2,
+                known: true,
             }),
+            MigrateError::History(HistoryError::Unfinished {
+                name: text(),
+                reached: 1,
+                of: 2,
+                known: false,
+            }),
+            MigrateError::Changed,
+            MigrateError::NotRehearsable {
+                cause: text(),
+                grant: text(),
+            },
+            MigrateError::OtherSchema {
+                found: text(),
+                current: text(),
+            },
             MigrateError::History(HistoryError::NeedsStoredSql(vec![text()])),
             MigrateError::History(HistoryError::NoSql(vec![text()])),
             MigrateError::Destructive(vec![text()]),

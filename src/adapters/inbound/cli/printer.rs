@@ -64,7 +64,7 @@ impl Printer {
     /// A line beside the data.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{}", printable(text));
         }
     }
 
@@ -74,7 +74,7 @@ impl Printer {
             return;
         }
         let label = paint(self.color_err, Tone::Bad, "error:");
-        let mut text = format!("{label} {}\n", one_line(&failure.message));
+        let mut text = format!("{label} {}\n", one_line(&printable(&failure.message)));
         if let Some(hint) = &failure.hint {
             text.push_str(&format!(
                 "{} {}\n",
@@ -115,7 +115,8 @@ impl Printer {
     /// Asks for a word on a terminal. `None` without one.
     #[must_use]
     fn ask(&self, question: &str) -> Option<String> {
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        // Nobody can agree to what was not shown.
+        if self.quiet || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return None;
         }
         let _ = write!(io::stderr().lock(), "{question} ");
@@ -123,6 +124,19 @@ impl Printer {
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim().to_owned())
     }
+}
+
+/// Text from a database or a file, with what could steer a terminal made visible; lines stay lines.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' => c.to_string(),
+            '\t' => " ".to_owned(),
+            c if c.is_control() => c.escape_default().to_string(),
+            c => c.to_string(),
+        })
+        .collect()
 }
 
 fn one_line(text: &str) -> String {

@@ -188,6 +188,7 @@ pub(crate) fn migrate(error: &sqlx::Error, step: Option<&str>) -> MigrateError {
         ("42501", _) => MigrateError::Privilege { cause },
         ("25006" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544", _) => MigrateError::ReadOnly { cause },
         ("55P03", step) => MigrateError::TableLocked {
+            unfinished: None,
             step: step.map(str::to_owned),
             blockers: Vec::new(),
         },

@@ -37,6 +37,40 @@ impl Session {
         }
     }
 
+    /// Asks the first of several questions that are answered of one moment, until the transaction or the session ends.
+    pub(crate) async fn begin_look(&mut self, sql: &str) -> Result<Vec<Texts>, sqlx::Error> {
+        match self {
+            // Local to the transaction: behind a pooler the session is somebody else's afterwards. All in one round trip.
+            Self::Postgres(_) => {
+                let sql = format!(
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; \
+                     SET LOCAL statement_timeout = '60s'; {sql}"
+                );
+                self.rows(&sql, &[]).await
+            }
+            Self::Sqlite(_) => {
+                self.execute("BEGIN").await?;
+                self.rows(sql, &[]).await
+            }
+        }
+    }
+
+    /// Asks something that may fail without spoiling the transaction, with limits of its own (PostgreSQL).
+    pub(crate) async fn try_text(
+        &mut self,
+        limits: &str,
+        sql: &str,
+        values: &[&str],
+    ) -> Result<Option<String>, sqlx::Error> {
+        if self.engine() == Engine::Sqlite {
+            return self.text(sql, values).await;
+        }
+        self.execute(&format!("SAVEPOINT try; {limits}")).await?;
+        let answer = self.text(sql, values).await;
+        self.execute("ROLLBACK TO SAVEPOINT try; RELEASE SAVEPOINT try").await?;
+        answer
+    }
+
     /// A session on SQLite with options of the caller's.
     pub(crate) async fn sqlite(options: &DatabaseOptions, sqlite: SqliteConnectOptions) -> Result<Self, ConnectError> {
         Ok(Self::Sqlite(options.sqlite_session(sqlite).await?))

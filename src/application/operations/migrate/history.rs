@@ -50,6 +50,8 @@ pub struct Known {
     pub kind: MigrationKind,
     /// SHA-256 of its statements, in hexadecimal.
     pub checksum: String,
+    /// Whether it has statements that revert it.
+    pub reverts: bool,
 }
 
 /// What dlc noted when a migration was applied.
@@ -65,7 +67,7 @@ pub struct Record {
     pub applied_by: String,
     /// How long its statements took.
     pub took: Duration,
-    /// The statements that revert it.
+    /// The statements that revert it; empty when there are none or they cannot be read.
     pub down: Vec<String>,
     /// Whether those stand and fall together.
     pub transaction: bool,
@@ -107,7 +109,7 @@ pub enum HistoryError {
     #[error("out of order, pending although newer ones are applied: {}", .0.join(", "))]
     OutOfOrder(Vec<String>),
     /// A run of statements without a transaction was cut short.
-    #[error("unfinished: {} stopped after {reached} of {of} statements", name)]
+    #[error("unfinished: {} stopped after {reached} of {of} statements{}", name, if *known { "" } else { ", and this binary does not know it" })]
     Unfinished {
         /// Its version.
         name: String,
@@ -115,6 +117,8 @@ pub enum HistoryError {
         reached: usize,
         /// Statements there are.
         of: usize,
+        /// Whether this binary knows it, and so can begin it again.
+        known: bool,
     },
     /// Reverting needs the SQL that is kept in the database, and nobody allowed it.
     #[error("this binary has no SQL to revert {}", .0.join(", "))]
@@ -164,6 +168,8 @@ pub enum MigrationState {
         reached: usize,
         /// Statements there are.
         of: usize,
+        /// Whether this binary knows it.
+        known: bool,
     },
     /// Known, and not applied yet.
     Pending,
@@ -222,6 +228,8 @@ pub enum DownSource {
 pub struct History {
     entries: Vec<MigrationStatus>,
     recorded: bool,
+    /// Known migrations that nothing reverts.
+    one_way: Vec<String>,
 }
 
 impl History {
@@ -235,13 +243,8 @@ impl History {
             .into_iter()
             .filter(|row| row.at.is_some() || row.record.as_ref().is_some_and(|record| !record.finished))
             .collect();
-        let is_known = |name: &str| known.iter().any(|known| known.name == name);
         let newest_known = known.iter().map(|known| known.name.as_str()).max().unwrap_or_default();
-        let newest_applied = applied
-            .iter()
-            .filter(|row| is_known(&row.name))
-            .map(|row| row.name.clone())
-            .max();
+        let newest_applied = applied.iter().map(|row| row.name.clone()).max();
         let mut entries: Vec<MigrationStatus> = known
             .iter()
             .filter(|known| !applied.iter().any(|row| row.name == known.name))
@@ -259,9 +262,10 @@ impl History {
             let known = known.iter().find(|known| known.name == row.name);
             let record = row.record.as_ref();
             let state = match (known, record) {
-                (_, Some(record)) if !record.finished => MigrationState::Unfinished {
+                (known, Some(record)) if !record.finished => MigrationState::Unfinished {
                     reached: record.reached,
                     of: record.statements,
+                    known: known.is_some(),
                 },
                 (Some(known), Some(record)) if known.checksum != record.checksum => MigrationState::Edited {
                     applied: record.checksum.clone(),
@@ -281,7 +285,15 @@ impl History {
             }
         }));
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { entries, recorded }
+        let one_way = known
+            .iter()
+            .filter(|known| !known.reverts)
+            .map(|known| known.name.clone());
+        Self {
+            entries,
+            recorded,
+            one_way: one_way.collect(),
+        }
     }
 
     /// All migrations, in version order.
@@ -364,10 +376,11 @@ impl History {
     #[must_use]
     pub fn unfinished(&self) -> Option<HistoryError> {
         self.entries.iter().find_map(|entry| match entry.state {
-            MigrationState::Unfinished { reached, of } => Some(HistoryError::Unfinished {
+            MigrationState::Unfinished { reached, of, known } => Some(HistoryError::Unfinished {
                 name: entry.name.clone(),
                 reached,
                 of,
+                known,
             }),
             _ => None,
         })
@@ -378,6 +391,9 @@ impl History {
     /// # Errors
     /// [`HistoryError`] names what does not fit.
     pub fn validate(&self) -> Result<(), HistoryError> {
+        if let Some(error @ HistoryError::Unfinished { known: false, .. }) = self.unfinished() {
+            return Err(error);
+        }
         let missing = owned(self.missing());
         if !missing.is_empty() {
             return Err(HistoryError::Missing(missing));
@@ -440,12 +456,22 @@ impl History {
         let is_foreign = |entry: &&&MigrationStatus| {
             matches!(
                 entry.state,
-                MigrationState::Edited { .. } | MigrationState::Missing | MigrationState::Newer { .. }
+                MigrationState::Edited { .. }
+                    | MigrationState::Missing
+                    | MigrationState::Newer { .. }
+                    | MigrationState::Unfinished { known: false, .. }
             )
         };
         let names = |entries: &[&MigrationStatus]| entries.iter().map(|entry| entry.name.clone()).collect();
         let foreign: Vec<&MigrationStatus> = reverted.iter().filter(is_foreign).copied().collect();
-        let lost: Vec<&MigrationStatus> = foreign.iter().filter(|entry| entry.record.is_none()).copied().collect();
+        let has_sql = |entry: &&&MigrationStatus| {
+            if is_foreign(entry) {
+                entry.record.as_ref().is_some_and(|record| !record.down.is_empty())
+            } else {
+                !self.one_way.contains(&entry.name)
+            }
+        };
+        let lost: Vec<&MigrationStatus> = reverted.iter().filter(|entry| !has_sql(entry)).copied().collect();
         if !lost.is_empty() {
             return Err(HistoryError::NoSql(names(&lost)));
         }
@@ -506,6 +532,7 @@ mod tests {
                 name: (*name).to_owned(),
                 kind: MigrationKind::Expand,
                 checksum: format!("sum of {name}"),
+                reverts: true,
             })
             .collect()
     }
@@ -631,6 +658,42 @@ mod tests {
             Err(HistoryError::Unfinished { reached: 0, of: 1, .. })
         ));
         assert_eq!(reverted(&history, &Target::Steps(1)), ["m2"]);
+    }
+
+    #[test]
+    fn an_unfinished_one_of_a_newer_binary_stops_up_and_is_given_up_by_the_stored_sql_alone() {
+        let history = with(&["m1", "m2", "m3", "m4"], |row| {
+            row.at = None;
+            row.record.as_mut().unwrap().finished = false;
+        });
+        assert!(matches!(
+            history.plan_up(&Target::All),
+            Err(HistoryError::Unfinished { known: false, .. })
+        ));
+        assert_eq!(
+            history.plan_down(&Target::Steps(1), false),
+            Err(HistoryError::NeedsStoredSql(vec!["m4".into()]))
+        );
+    }
+
+    #[test]
+    fn a_pending_one_behind_a_newer_one_that_is_unknown_is_out_of_order() {
+        let history = history(&["m1", "m2", "m4"]);
+        assert_eq!(
+            history.plan_up(&Target::All),
+            Err(HistoryError::OutOfOrder(vec!["m3".into()]))
+        );
+    }
+
+    #[test]
+    fn stored_sql_that_cannot_be_read_reverts_nothing() {
+        let history = with(&["m1", "m2", "m3", "m4"], |row| {
+            row.record.as_mut().unwrap().down.clear();
+        });
+        assert_eq!(
+            history.plan_down(&Target::Steps(1), true),
+            Err(HistoryError::NoSql(vec!["m4".into()]))
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `dlc migrate plan`, `up --plan`, `down --plan`
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -13,11 +14,11 @@ use dlc_application::{
 };
 use serde_json::{Value, json};
 
-use super::{count, milliseconds, run::down_request, target};
+use super::{Progress, count, milliseconds, run::down_request, target};
 use crate::adapters::inbound::cli::{
     args::{DownArgs, Format, PlanArgs},
     exit::{Exit, Failure},
-    printer::{Printer, SCHEMA, Tone},
+    printer::{Printer, SCHEMA, Tone, printable},
 };
 
 /// `dlc migrate plan`, and `up --plan`. With a clone the migrations are applied there, to see how long they take.
@@ -37,7 +38,7 @@ pub async fn up(
     });
     let mut plan = migrator.plan(&request).await?;
     if let Some(clone) = clone {
-        rehearse(migrator, clone, &request, &mut plan).await?;
+        rehearse(migrator, clone, &request, &mut plan, printer).await?;
     }
     print(&plan, args.format, "migrate plan", printer);
     Ok(Exit::Done)
@@ -53,14 +54,34 @@ pub async fn down(migrator: &dyn SchemaMigrator, args: DownArgs, printer: Printe
     Ok(Exit::Done)
 }
 
-/// Times every statement of a run.
+/// Times every statement of a run, and tells of it.
+struct Stopwatch {
+    progress: Progress,
+    times: Mutex<Times>,
+}
+
+/// A migration's version and one of its statements.
+type Place = (String, usize);
+
+/// How long statements took. One that is tried again counts with its last try.
 #[derive(Default)]
-struct Stopwatch(Mutex<Vec<Duration>>);
+struct Times {
+    running: Option<Place>,
+    done: BTreeMap<Place, Duration>,
+}
 
 impl MigrationObserver for Stopwatch {
     fn observe(&self, event: &MigrationEvent) {
-        if let MigrationEvent::StatementDone { took } = event {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(*took);
+        self.progress.observe(event);
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            MigrationEvent::Statement { name, statement, .. } => times.running = Some((name.clone(), *statement)),
+            MigrationEvent::StatementDone { took } => {
+                if let Some(place) = times.running.take() {
+                    times.done.insert(place, *took);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -70,30 +91,36 @@ async fn rehearse(
     clone: &dyn SchemaMigrator,
     request: &RunRequest,
     plan: &mut Plan,
+    printer: Printer,
 ) -> Result<(), Failure> {
     if migrator.identity().await? == clone.identity().await? {
         return Err(MigrateError::RehearsalOnTheDatabaseItself.into());
     }
-    let names = |plan: &Plan| {
-        plan.migrations
-            .iter()
-            .map(|migration| migration.name.clone())
-            .collect::<Vec<_>>()
+    let on_clone = |failure: Failure| Failure {
+        message: format!("on the clone: {}", failure.message),
+        ..failure
     };
-    let (here, there) = (names(plan), names(&clone.plan(request).await?));
+    let there = clone.plan(request).await.map_err(|error| on_clone(error.into()))?;
+    let (here, there) = (plan.migrations.len(), there.migrations.len());
     if here != there {
-        let cause = format!("{} pending here, {} there", here.len(), there.len());
+        let cause = format!("{here} pending here, {there} there");
         return Err(MigrateError::RehearsalDiffers { cause }.into());
     }
-    let stopwatch = Stopwatch::default();
-    clone.run(request, &stopwatch).await?;
-    let times = stopwatch.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let statements = plan
-        .migrations
-        .iter_mut()
-        .flat_map(|migration| &mut migration.statements);
-    for (statement, took) in statements.zip(times) {
-        statement.took = Some(took);
+    let stopwatch = Stopwatch {
+        progress: Progress::new(printer, |_| {}),
+        times: Mutex::default(),
+    };
+    let run = clone.run(request, &stopwatch).await;
+    run.map_err(|error| on_clone(error.into()))?;
+    let times = stopwatch
+        .times
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .done;
+    for migration in &mut plan.migrations {
+        for (index, statement) in migration.statements.iter_mut().enumerate() {
+            statement.took = times.get(&(migration.name.clone(), index + 1)).copied();
+        }
     }
     Ok(())
 }
@@ -184,7 +211,7 @@ fn text(plan: &Plan, printer: Printer) {
         printer.line(&format!("{} {words}", migration.name));
         for (index, statement) in migration.statements.iter().enumerate() {
             let number = format!("  {}. ", index + 1);
-            let sql = statement.sql.replace('\n', &format!("\n{}", " ".repeat(number.len())));
+            let sql = printable(&statement.sql).replace('\n', &format!("\n{}", " ".repeat(number.len())));
             printer.line(&format!("{number}{sql}"));
             for (tone, line) in remarks(statement) {
                 printer.line(&format!(
@@ -209,9 +236,29 @@ fn text(plan: &Plan, printer: Printer) {
     if destructive {
         printer.line("something is taken away that older binaries use: applying it wants --allow-destructive");
     }
-    for note in &plan.notes {
-        printer.line(&format!("note: {note}"));
+    for line in notes(plan) {
+        printer.line(&line);
     }
+}
+
+/// What the reader should know besides, one line each.
+pub(super) fn notes(plan: &Plan) -> Vec<String> {
+    plan.notes.iter().map(|note| format!("note: {note}")).collect()
+}
+
+/// What would be run: each migration's version and statements.
+pub(super) fn statements(plan: &Plan) -> Vec<(String, Vec<String>)> {
+    let sql = |migration: &PlannedMigration| {
+        migration
+            .statements
+            .iter()
+            .map(|statement| statement.sql.clone())
+            .collect()
+    };
+    plan.migrations
+        .iter()
+        .map(|migration| (migration.name.clone(), sql(migration)))
+        .collect()
 }
 
 /// What is lost, one line each.
@@ -233,7 +280,7 @@ pub(super) fn stored_sql(plan: &Plan) -> Vec<String> {
             let statements = migration
                 .statements
                 .iter()
-                .map(|statement| format!("  {};", statement.sql));
+                .map(|statement| format!("  {};", printable(&statement.sql)));
             std::iter::once(title).chain(statements).collect::<Vec<_>>()
         })
         .collect()

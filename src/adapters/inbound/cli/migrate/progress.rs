@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dlc_application::ports::migrations::{MigrationEvent, MigrationObserver, rounded};
+use dlc_application::ports::migrations::{MigrationEvent, MigrationObserver, MigrationStep, rounded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::adapters::inbound::cli::printer::Printer;
+use crate::adapters::inbound::cli::printer::{Printer, printable};
 
 /// What takes longer is told of.
 const LONG: Duration = Duration::from_secs(1);
@@ -21,31 +21,37 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
 
-/// Tells of a run, except for its steps, which are the report.
+/// Tells of a run.
 pub struct Progress {
     events: Option<Sender<MigrationEvent>>,
     teller: Option<JoinHandle<()>>,
 }
 
 impl Progress {
-    /// To stderr: a spinner on a terminal, lines elsewhere.
+    /// To stderr: a spinner on a terminal, lines elsewhere. Each step that is done goes to `report`, at once: what comes
+    /// after it may fail, or be interrupted.
     #[must_use]
-    pub fn new(printer: Printer) -> Self {
+    pub fn new(printer: Printer, report: impl Fn(&MigrationStep) + Send + 'static) -> Self {
         let spinner = stderr().is_terminal() && !printer.is_quiet();
-        Self::telling(spinner, move |line| printer.note(line))
+        Self::telling(spinner, move |line| printer.note(line), report)
     }
 
-    /// Lines, to whoever takes them.
+    /// Lines, to whoever takes them; steps are told of elsewhere.
     #[must_use]
     pub fn lines(say: impl Fn(&str) + Send + 'static) -> Self {
-        Self::telling(false, say)
+        Self::telling(false, say, |_| {})
     }
 
-    fn telling(spinner: bool, say: impl Fn(&str) + Send + 'static) -> Self {
+    fn telling(
+        spinner: bool,
+        say: impl Fn(&str) + Send + 'static,
+        report: impl Fn(&MigrationStep) + Send + 'static,
+    ) -> Self {
         let (events, heard) = channel();
         let teller = std::thread::spawn(move || {
             let mut teller = Teller {
                 say,
+                report,
                 spinner,
                 bar: None,
                 statement: None,
@@ -84,14 +90,15 @@ struct Statement {
     told: Option<Instant>,
 }
 
-struct Teller<F> {
-    say: F,
+struct Teller<S, R> {
+    say: S,
+    report: R,
     spinner: bool,
     bar: Option<ProgressBar>,
     statement: Option<Statement>,
 }
 
-impl<F: Fn(&str)> Teller<F> {
+impl<S: Fn(&str), R: Fn(&MigrationStep)> Teller<S, R> {
     fn listen(&mut self, heard: &Receiver<MigrationEvent>) {
         loop {
             match heard.recv_timeout(TURN) {
@@ -117,14 +124,18 @@ impl<F: Fn(&str)> Teller<F> {
                 of,
                 sql,
             } => {
-                let sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+                let sql = printable(&sql).split_whitespace().collect::<Vec<_>>().join(" ");
                 self.statement = Some(Statement {
                     text: format!("{name}, statement {statement} of {of}: {sql}"),
                     since: Instant::now(),
                     told: None,
                 });
             }
-            MigrationEvent::StatementDone { .. } | MigrationEvent::Finished(_) => self.clear(),
+            MigrationEvent::StatementDone { .. } => self.clear(),
+            MigrationEvent::Finished(step) => {
+                self.clear();
+                (self.report)(&step);
+            }
             MigrationEvent::Retrying { name, blockers, pause } => {
                 self.clear();
                 let by = if blockers.is_empty() {

@@ -33,7 +33,7 @@ pub async fn repair(migrator: &dyn SchemaMigrator, args: RepairArgs, printer: Pr
     let mended = if proven.is_empty() {
         Vec::new()
     } else {
-        migrator.repair(&Progress::new(printer)).await?
+        migrator.repair(&proven, &Progress::new(printer, |_| {})).await?
     };
     let exit = if unproven.is_empty() {
         Exit::Done

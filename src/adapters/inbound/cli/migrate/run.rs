@@ -22,9 +22,7 @@ pub async fn up(migrator: &dyn SchemaMigrator, args: UpArgs, printer: Printer) -
         target: target(args.target),
         allow_destructive: args.allow_destructive,
     });
-    let steps = run(migrator, &request, printer).await?;
-    report(printer, args.run.format, "migrate up", "applied", &steps);
-    Ok(Exit::Done)
+    run(migrator, &request, args.run.format, ["migrate up", "applied"], printer).await
 }
 
 /// `dlc migrate down`
@@ -32,22 +30,22 @@ pub async fn up(migrator: &dyn SchemaMigrator, args: UpArgs, printer: Printer) -
 /// # Errors
 /// When it is not confirmed, or the run fails.
 pub async fn down(migrator: &dyn SchemaMigrator, args: DownArgs, printer: Printer) -> Result<Exit, Failure> {
-    let request = RunRequest::Down(down_request(&args));
-    if !args.yes {
-        let plan = migrator.plan(&request).await?;
-        if !plan.migrations.is_empty() {
+    let mut request = down_request(&args);
+    // What is agreed to is what is run, or nothing is: somebody else may migrate meanwhile.
+    if !args.yes || args.use_stored_sql {
+        let plan = migrator.plan(&RunRequest::Down(request.clone())).await?;
+        if !args.yes && !plan.migrations.is_empty() {
             confirm(&plan, printer).await?;
+        } else {
+            // Whoever lets a database's own text run should find it in the log.
+            for line in plan::stored_sql(&plan) {
+                printer.note(&line);
+            }
         }
-    } else if args.use_stored_sql {
-        // Whoever lets a database's own text run should find it in the log.
-        let plan = migrator.plan(&request).await?;
-        for line in plan::stored_sql(&plan) {
-            printer.note(&line);
-        }
+        request.agreed = Some(plan::statements(&plan));
     }
-    let steps = run(migrator, &request, printer).await?;
-    report(printer, args.run.format, "migrate down", "reverted", &steps);
-    Ok(Exit::Done)
+    let words = ["migrate down", "reverted"];
+    run(migrator, &RunRequest::Down(request), args.run.format, words, printer).await
 }
 
 pub(super) fn down_request(args: &DownArgs) -> DownRequest {
@@ -59,19 +57,51 @@ pub(super) fn down_request(args: &DownArgs) -> DownRequest {
     DownRequest {
         target,
         use_stored_sql: args.use_stored_sql,
+        agreed: None,
     }
 }
 
+/// Runs, and reports what was done even when something fails later on.
 async fn run(
     migrator: &dyn SchemaMigrator,
     request: &RunRequest,
+    format: Format,
+    [command, verb]: [&'static str; 2],
     printer: Printer,
-) -> Result<Vec<MigrationStep>, Failure> {
-    let progress = Progress::new(printer);
-    let steps = migrator.run(request, &progress).await;
-    // Its last words come before the report's first.
+) -> Result<Exit, Failure> {
+    let (done, steps) = std::sync::mpsc::channel();
+    let progress = Progress::new(printer, move |step: &MigrationStep| {
+        if format == Format::Text {
+            let took = printer.paint(Tone::Faint, &format!("({} ms)", milliseconds(step.took)));
+            printer.line(&format!("{} {} {took}", printer.paint(Tone::Good, verb), step.name));
+        }
+        drop(done.send(step.clone()));
+    });
+    let result = migrator.run(request, &progress).await.map_err(Failure::from);
+    // Its last words come before the end of the report.
     drop(progress);
-    Ok(steps?)
+    let steps: Vec<MigrationStep> = steps.try_iter().collect();
+    let failure = result.as_ref().err();
+    match format {
+        Format::Json => {
+            let steps: Vec<Value> = steps
+                .iter()
+                .map(|step| json!({"version": step.name, "duration_ms": milliseconds(step.took)}))
+                .collect();
+            let exit = failure.map_or(Exit::Done, |failure| failure.exit);
+            printer.json(&json!({
+                "schema": SCHEMA, "command": command, "exit_code": exit as u8, verb: steps,
+                "error": failure.map(|failure| json!({
+                    "code": failure.code, "message": failure.message, "hint": failure.hint,
+                })),
+            }));
+        }
+        Format::Text if steps.is_empty() && failure.is_none() => {
+            printer.line(&format!("nothing to do: no migration was {verb}"));
+        }
+        Format::Text => {}
+    }
+    result.map(|_| Exit::Done)
 }
 
 async fn confirm(plan: &Plan, printer: Printer) -> Result<(), Failure> {
@@ -82,7 +112,7 @@ async fn confirm(plan: &Plan, printer: Printer) -> Result<(), Failure> {
     for line in plan::stored_sql(plan) {
         printer.note(&line);
     }
-    for line in plan::losses(plan) {
+    for line in plan::losses(plan).into_iter().chain(plan::notes(plan)) {
         printer.note(&line);
     }
     let refused = Failure::new(
@@ -92,23 +122,4 @@ async fn confirm(plan: &Plan, printer: Printer) -> Result<(), Failure> {
     )
     .hint("confirm with --yes; dlc migrate down --plan shows more");
     printer.confirm(refused, "nothing was reverted").await
-}
-
-fn report(printer: Printer, format: Format, command: &str, verb: &str, steps: &[MigrationStep]) {
-    match format {
-        Format::Json => {
-            let steps: Vec<Value> = steps
-                .iter()
-                .map(|step| json!({"version": step.name, "duration_ms": milliseconds(step.took)}))
-                .collect();
-            printer.json(&json!({"schema": SCHEMA, "command": command, "exit_code": Exit::Done as u8, verb: steps}));
-        }
-        Format::Text if steps.is_empty() => printer.line(&format!("nothing to do: no migration was {verb}")),
-        Format::Text => {
-            for step in steps {
-                let took = printer.paint(Tone::Faint, &format!("({} ms)", milliseconds(step.took)));
-                printer.line(&format!("{} {} {took}", printer.paint(Tone::Good, verb), step.name));
-            }
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::SecondsFormat;
 use dlc_application::{
     operations::migrate::{History, MigrationKind, MigrationState, MigrationStatus},
-    ports::migrations::{Holder, MigrateError, SchemaMigrator},
+    ports::migrations::{Holder, MigrateError, MigrationOverview, SchemaMigrator},
 };
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::milliseconds;
 use crate::adapters::inbound::cli::{
     args::{Format, StatusArgs},
     exit::{Exit, Failure},
-    printer::{Printer, SCHEMA, Tone},
+    printer::{Printer, SCHEMA, Tone, printable},
 };
 
 /// How often it is looked whether everything is current.
@@ -26,12 +26,10 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the database cannot be read.
 pub async fn status(migrator: &dyn SchemaMigrator, args: StatusArgs, printer: Printer) -> Result<Exit, Failure> {
-    let history = match args.wait {
+    let MigrationOverview { history, holder } = match args.wait {
         Some(limit) => wait(migrator, limit, printer).await?,
-        None => migrator.history().await?,
+        None => migrator.status().await?,
     };
-    // A name for whoever holds the lock is worth a line, and its lack is no reason to fail.
-    let holder = migrator.holder().await.unwrap_or_default();
     let checked = args.check || args.wait.is_some();
     let exit = if checked { judge(&history) } else { Exit::Done };
     match args.format {
@@ -50,18 +48,18 @@ fn judge(history: &History) -> Exit {
 }
 
 /// Looks until nothing is pending, or until waiting cannot help.
-async fn wait(migrator: &dyn SchemaMigrator, limit: Duration, printer: Printer) -> Result<History, Failure> {
+async fn wait(migrator: &dyn SchemaMigrator, limit: Duration, printer: Printer) -> Result<MigrationOverview, Failure> {
     let started = Instant::now();
     let mut said: Option<Instant> = None;
     loop {
-        let why = match migrator.history().await {
+        let why = match migrator.status().await {
             // An unfinished one is on its way, as long as somebody holds the lock.
-            Ok(history) => match history.validate() {
-                Ok(()) if history.pending().next().is_some() && started.elapsed() < limit => {
-                    let pending: Vec<&str> = history.pending().collect();
+            Ok(overview) => match overview.history.validate() {
+                Ok(()) if overview.history.pending().next().is_some() && started.elapsed() < limit => {
+                    let pending: Vec<&str> = overview.history.pending().collect();
                     format!("{} pending: {}", pending.len(), pending.join(", "))
                 }
-                _ => return Ok(history),
+                _ => return Ok(overview),
             },
             Err(MigrateError::Connect(error)) if error.failure.heals() && started.elapsed() < limit => error.cause,
             Err(error) => return Err(error.into()),
@@ -141,7 +139,7 @@ fn text(history: &History, holder: Option<&Holder>, printer: Printer) {
         printer.line(line.trim_end());
     }
     if let Some(holder) = holder {
-        printer.line(&format!("a migration is running: {holder}"));
+        printer.line(&printable(&format!("a migration is running: {holder}")));
     }
     let (applied, pending) = (history.applied().count(), history.pending().count());
     let newer: Vec<&str> = history.newer().collect();

@@ -163,7 +163,8 @@ async fn server(options: &DatabaseOptions) -> Result<ServerFacts, ConnectError> 
         migration_lock_holder: None,
     };
     let mut session = Session::Postgres(session);
-    let holder = migrator::lock_holder(&mut session).await.map_err(failed)?;
+    let signed = migrator::has_holder_table(&mut session).await.map_err(failed)?;
+    let holder = migrator::lock_holder(&mut session, signed).await.map_err(failed)?;
     session.close().await;
     Ok(ServerFacts {
         migration_lock_holder: holder.map(|holder| holder.to_string()),

@@ -9,23 +9,29 @@ use dlc_application::{
 };
 use serde_json::{Value, json};
 
-use super::{history::own_tables, work::checksum};
+use super::{
+    history::{OWN_TABLES, exists, own_tables},
+    work::checksum,
+};
 use crate::{connection::DatabaseOptions, error, session::Session};
 
 /// 'n': PostgreSQL 18 lists NOT NULL as a constraint of its own; the column says it already. `pg_temp.` and the schema's
 /// own name go, so that a scratch schema compares equal to the live one.
 const POSTGRES: &str = "
 WITH t AS (
-    SELECT c.oid, c.relname::text AS name FROM pg_class c
+    SELECT c.oid, c.relname::text AS name, CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE '' END AS kept FROM pg_class c
     WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
       AND c.relkind IN ('r', 'p') AND c.relname NOT IN (:own)
       AND NOT EXISTS (SELECT 1 FROM pg_depend d
                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ), o AS (
-    SELECT t.name AS tbl, 'table' AS kind, t.name AS name, '' AS definition, 0 AS rank FROM t
+    SELECT t.name AS tbl, 'table' AS kind, t.name AS name, t.kept AS definition, 0 AS rank FROM t
     UNION ALL
     SELECT t.name, 'column', a.attname::text,
-           concat(format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN ' NOT NULL' END,
+           concat(format_type(a.atttypid, a.atttypmod),
+                  (SELECT ' COLLATE ' || quote_ident(l.collname) FROM pg_collation l JOIN pg_type y ON y.oid = a.atttypid
+                   WHERE l.oid = a.attcollation AND a.attcollation <> y.typcollation),
+                  CASE WHEN a.attnotnull THEN ' NOT NULL' END,
                   CASE WHEN a.attgenerated = '' THEN ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid)
                        ELSE ' GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ') STORED' END,
                   CASE a.attidentity WHEN 'a' THEN ' GENERATED ALWAYS AS IDENTITY'
@@ -33,7 +39,9 @@ WITH t AS (
     FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     UNION ALL
-    SELECT t.name, 'constraint', k.conname::text, pg_get_constraintdef(k.oid),
+    SELECT t.name, 'constraint', k.conname::text,
+           concat(pg_get_constraintdef(k.oid), CASE WHEN EXISTS (SELECT 1 FROM pg_trigger g
+                  WHERE g.tgconstraint = k.oid AND g.tgrelid = t.oid AND g.tgenabled = 'D') THEN ' DISABLED' END),
            10000 + array_position('{p,u,c,f}'::\"char\"[], k.contype)
     FROM t JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype <> 'n'
     UNION ALL
@@ -127,17 +135,16 @@ pub(super) async fn record(session: &mut Session, recorded_by: &str) -> Result<(
         .map(drop)
 }
 
-/// What has changed since the schema was recorded: one query when nothing has. `None` when none was recorded.
+/// What has changed since the schema was recorded: one query finds out when nothing has. `None` when none was recorded.
 pub(super) async fn changes_since_recorded(session: &mut Session) -> Result<Option<Vec<Difference>>, sqlx::Error> {
+    if !exists(session, OWN_TABLES[3]).await? {
+        return Ok(None);
+    }
     let sql = query(
         session.engine(),
         ", (SELECT fingerprint FROM dlc_schema_snapshot WHERE id = 1)",
     );
-    let rows = match session.rows(&sql, &[]).await {
-        Ok(rows) => rows,
-        Err(e) if error::is_missing_table(&e) => return Ok(None),
-        Err(e) => return Err(e),
-    };
+    let rows = session.rows(&sql, &[]).await?;
     let recorded = rows.first().and_then(|row| row.last().cloned().flatten());
     let live: Vec<SchemaObject> = rows.into_iter().filter_map(object).collect();
     if recorded.is_some_and(|recorded| recorded == fingerprint(&live)) {

@@ -1,7 +1,7 @@
 //! The history in the database: SeaORM's own table, so that its tools read it too, and beside it a table of dlc's with
 //! what SeaORM's has no room for.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::DateTime;
 use dlc_application::{
@@ -10,7 +10,10 @@ use dlc_application::{
 };
 
 use super::work::Work;
-use crate::session::{Session, Texts};
+use crate::{
+    error,
+    session::{Session, Texts},
+};
 
 /// Tables that belong to the runner, not to the schema.
 pub(crate) const OWN_TABLES: [&str; 4] = [
@@ -70,60 +73,163 @@ pub(super) async fn exists(session: &mut Session, table: &str) -> Result<bool, s
     Ok(session.text(&sql, &[]).await?.is_some())
 }
 
-const NOTED: &str = "m.checksum, m.kind, m.dlc_version, m.applied_by, CAST(m.duration_ms AS text), m.down_sql, \
-                     CAST(m.down_in_transaction AS text), CAST(m.reached AS text), CAST(m.statements AS text), \
-                     CAST(m.finished AS text)";
-
-/// Reads the history without writing anything, not even a table.
-pub(crate) async fn read(session: &mut Session, known: &[Known]) -> Result<History, sqlx::Error> {
-    let [seaorms, ours] = [OWN_TABLES[0], OWN_TABLES[1]];
-    if !exists(session, seaorms).await? {
-        return Ok(History::compare(known, None));
-    }
-    let sql = if exists(session, ours).await? {
-        format!(
-            "SELECT s.version, CAST(s.applied_at AS text), {NOTED} FROM {seaorms} s LEFT JOIN {ours} m USING (version) \
-             UNION ALL SELECT m.version, NULL, {NOTED} FROM {ours} m \
-             WHERE NOT EXISTS (SELECT 1 FROM {seaorms} s WHERE s.version = m.version)"
-        )
-    } else {
-        format!("SELECT version, CAST(applied_at AS text) FROM {seaorms}")
-    };
-    let rows = session.rows(&sql, &[]).await?;
-    let applied = rows.into_iter().map(applied).collect();
-    Ok(History::compare(known, Some(applied)))
+/// What there is of the runner's tables.
+pub(crate) struct Found {
+    /// Whether SeaORM's table is there.
+    seaorms: bool,
+    /// Whether dlc's notes are there.
+    notes: bool,
+    /// Whether the holder's table is there.
+    pub(super) holder: bool,
+    /// The schema that the history is in, and the one that new tables would be made in, when they differ (PostgreSQL).
+    pub(super) elsewhere: Option<(String, String)>,
 }
 
-fn applied(row: Texts) -> Applied {
-    let mut columns = row.into_iter();
-    let mut next = || columns.next().flatten();
-    let name = next().unwrap_or_default();
-    let seconds = next().and_then(|seconds| seconds.parse().ok());
-    let record = next().map(|checksum| {
-        let mut text = || next().unwrap_or_default();
-        let kind = MigrationKind::parse(&text());
-        let (dlc_version, applied_by) = (text(), text());
-        let took = Duration::from_millis(text().parse().unwrap_or_default());
-        let down = serde_json::from_str(&text()).unwrap_or_default();
-        let transaction = text() == "1";
-        let mut count = || text().parse().unwrap_or_default();
-        Record {
-            checksum,
-            kind,
-            dlc_version,
-            applied_by,
-            took,
-            down,
-            transaction,
-            reached: count(),
-            statements: count(),
-            finished: count() == 1,
+/// Finds the runner's tables, as the first question of a look.
+async fn find(session: &mut Session) -> Result<Found, sqlx::Error> {
+    let sql = find_sql(session.engine());
+    let rows = session.begin_look(&sql).await?;
+    Ok(found(rows))
+}
+
+/// The same within a transaction that has begun already.
+pub(crate) async fn find_within(session: &mut Session) -> Result<Found, sqlx::Error> {
+    let sql = find_sql(session.engine());
+    let rows = session.rows(&sql, &[]).await?;
+    Ok(found(rows))
+}
+
+fn find_sql(engine: Engine) -> String {
+    let [seaorms, notes, holder, _] = OWN_TABLES;
+    match engine {
+        Engine::Postgres => format!(
+            "SELECT CAST(c.relname AS text), CAST(n.nspname AS text), coalesce(CAST(current_schema() AS text), 'none') \
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid IN (to_regclass('{seaorms}'), to_regclass('{notes}'), to_regclass('{holder}'))"
+        ),
+        Engine::Sqlite => format!(
+            "SELECT name, '', '' FROM sqlite_master WHERE type = 'table' AND name IN ('{seaorms}', '{notes}', '{holder}')"
+        ),
+    }
+}
+
+fn found(rows: Vec<Texts>) -> Found {
+    let rows: Vec<[String; 3]> = rows
+        .into_iter()
+        .filter_map(|row| {
+            let [name, found, current] = <[_; 3]>::try_from(row).ok()?;
+            Some([name?, found?, current?])
+        })
+        .collect();
+    let is_there = |table: &str| rows.iter().any(|[name, ..]| name == table);
+    Found {
+        seaorms: is_there(OWN_TABLES[0]),
+        notes: is_there(OWN_TABLES[1]),
+        holder: is_there(OWN_TABLES[2]),
+        elsewhere: rows
+            .iter()
+            .find(|[_, found, current]| found != current)
+            .map(|[_, found, current]| (found.clone(), current.clone())),
+    }
+}
+
+/// Entries and notes: two plain questions cost the server less than one that joins them.
+fn read_sql(notes: bool) -> String {
+    let [seaorms, ours, ..] = OWN_TABLES;
+    let entries = format!("SELECT version, CAST(applied_at AS text) FROM {seaorms}");
+    if !notes {
+        return entries;
+    }
+    format!(
+        "{entries}; SELECT version, checksum, kind, dlc_version, applied_by, CAST(duration_ms AS text), down_sql, \
+         CAST(down_in_transaction AS text), CAST(reached AS text), CAST(statements AS text), CAST(finished AS text) \
+         FROM {ours}"
+    )
+}
+
+/// Finds and reads in one round trip, as the first question of a look. Only where a table is missing it takes another one.
+pub(crate) async fn look(session: &mut Session, known: &[Known]) -> Result<(History, Found), sqlx::Error> {
+    let [seaorms, ..] = OWN_TABLES;
+    let place = match session.engine() {
+        Engine::Postgres => format!(
+            "SELECT '{seaorms}', CAST(CAST(relnamespace AS regnamespace) AS text), \
+             coalesce(CAST(current_schema() AS text), 'none') FROM pg_class WHERE oid = '{seaorms}'::regclass; "
+        ),
+        Engine::Sqlite => String::new(),
+    };
+    match session.begin_look(&format!("{place}{}", read_sql(true))).await {
+        Ok(mut rows) => {
+            let places = rows.extract_if(.., |row| row.len() == 3).collect();
+            let found = Found {
+                seaorms: true,
+                notes: true,
+                holder: session.engine() == Engine::Postgres,
+                ..found(places)
+            };
+            Ok((history_of(rows, known), found))
         }
-    });
-    Applied {
-        name,
-        at: seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
-        record,
+        Err(e) if error::is_missing_table(&e) => {
+            session.execute("ROLLBACK").await?;
+            let found = find(session).await?;
+            let history = read(session, &found, known).await?;
+            Ok((history, found))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Reads the history of what was found, without writing anything, not even a table.
+pub(crate) async fn read(session: &mut Session, found: &Found, known: &[Known]) -> Result<History, sqlx::Error> {
+    if !found.seaorms {
+        return Ok(History::compare(known, None));
+    }
+    let rows = session.rows(&read_sql(found.notes), &[]).await?;
+    Ok(history_of(rows, known))
+}
+
+/// An entry has two columns, a note has more.
+fn history_of(rows: Vec<Texts>, known: &[Known]) -> History {
+    let mut applied: BTreeMap<String, Applied> = BTreeMap::new();
+    for row in rows {
+        let is_entry = row.len() == 2;
+        let mut columns = row.into_iter();
+        let name = columns.next().flatten().unwrap_or_default();
+        let entry = applied.entry(name.clone()).or_insert(Applied {
+            name,
+            at: None,
+            record: None,
+        });
+        if is_entry {
+            let seconds = columns.next().flatten().and_then(|seconds| seconds.parse().ok());
+            entry.at = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        } else {
+            entry.record = Some(record_of(columns));
+        }
+    }
+    History::compare(known, Some(applied.into_values().collect()))
+}
+
+fn record_of(mut columns: impl Iterator<Item = Option<String>>) -> Record {
+    let mut text = || columns.next().flatten().unwrap_or_default();
+    let checksum = text();
+    let kind = MigrationKind::parse(&text());
+    let (dlc_version, applied_by) = (text(), text());
+    let took = Duration::from_millis(text().parse().unwrap_or_default());
+    let down = serde_json::from_str(&text()).unwrap_or_default();
+    let transaction = text() == "1";
+    let mut count = || text().parse().unwrap_or_default();
+    let (reached, statements) = (count(), count());
+    Record {
+        checksum,
+        kind,
+        dlc_version,
+        applied_by,
+        took,
+        down,
+        transaction,
+        reached,
+        statements,
+        finished: text() == "1",
     }
 }
 
@@ -194,28 +300,40 @@ pub(super) async fn note(
         .map(drop)
 }
 
-/// Enters a migration into SeaORM's table.
+/// Whether a migration is entered in SeaORM's table by now.
+pub(super) async fn is_entered(session: &mut Session, version: &str) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT version FROM seaql_migrations WHERE version = $1";
+    Ok(session.text(sql, &[version]).await?.is_some())
+}
+
+/// Enters a migration into SeaORM's table; one that is there already is an error.
 pub(super) async fn enter(session: &mut Session, version: &str) -> Result<(), sqlx::Error> {
     let now = match session.engine() {
         Engine::Sqlite => "CAST(strftime('%s', 'now') AS INTEGER)",
         Engine::Postgres => "CAST(extract(epoch FROM clock_timestamp()) AS bigint)",
     };
-    let sql = format!(
-        "INSERT INTO seaql_migrations (version, applied_at) VALUES ($1, {now}) ON CONFLICT (version) DO NOTHING"
-    );
+    let sql = format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ($1, {now})");
     session.rows(&sql, &[version]).await.map(drop)
 }
 
 /// Notes that the revert of a migration has begun that is no transaction.
-pub(super) async fn begin_revert(session: &mut Session, version: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn begin_revert(session: &mut Session, work: &Work, by: &str) -> Result<(), sqlx::Error> {
+    if work.stored {
+        let sql =
+            "UPDATE dlc_migrations SET finished = 0, reached = 0, statements = CAST($2 AS integer) WHERE version = $1";
+        session
+            .rows(sql, &[&work.name, &work.statements.len().to_string()])
+            .await?;
+    } else {
+        let begun = Progress {
+            took: Duration::ZERO,
+            reached: 0,
+            finished: false,
+        };
+        note(session, work, by, begun).await?;
+    }
     session
-        .rows(
-            "UPDATE dlc_migrations SET finished = 0, reached = 0 WHERE version = $1",
-            &[version],
-        )
-        .await?;
-    session
-        .rows("DELETE FROM seaql_migrations WHERE version = $1", &[version])
+        .rows("DELETE FROM seaql_migrations WHERE version = $1", &[&work.name])
         .await
         .map(drop)
 }

@@ -18,6 +18,7 @@ mod verify;
 mod work;
 
 use std::{
+    os::unix::fs::MetadataExt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,8 +29,8 @@ use dlc_application::{
     ports::{
         inspection::Engine,
         migrations::{
-            Holder, MigrateError, MigrationEvent, MigrationObserver, MigrationStep, Repair, RunRequest, SchemaMigrator,
-            Verification,
+            Holder, MigrateError, MigrationEvent, MigrationObserver, MigrationOverview, MigrationStep, Repair,
+            RunRequest, SchemaMigrator, Verification,
         },
     },
 };
@@ -39,14 +40,11 @@ use self::work::Work;
 use crate::{connection::DatabaseOptions, error, session::Session};
 
 pub use catalogue::catalogue;
-pub(crate) use history::read as read_history;
 pub(crate) use postgres::holder as lock_holder;
 pub(crate) use work::known;
 
 /// How often a waiting process says so.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
-/// A look must not hang behind whoever has locked the history.
-const LOOK_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a run waits, and what it runs.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +64,27 @@ pub struct MigratorSettings {
 pub struct SqlMigrator {
     options: DatabaseOptions,
     settings: MigratorSettings,
+}
+
+/// The history, as the first thing that a look of somebody else's is about.
+pub(crate) async fn read_history(session: &mut Session, known: &[Known]) -> Result<History, sqlx::Error> {
+    history::look(session, known).await.map(|(history, _)| history)
+}
+
+/// Tables in one schema and a search path that selects another one: new tables would be made beside the old ones.
+fn refuse_elsewhere(found: &history::Found) -> Result<(), MigrateError> {
+    match &found.elsewhere {
+        None => Ok(()),
+        Some((found, current)) => Err(MigrateError::OtherSchema {
+            found: found.clone(),
+            current: current.clone(),
+        }),
+    }
+}
+
+/// Whether the table is there in which a holder of the lock signs.
+pub(crate) async fn has_holder_table(session: &mut Session) -> Result<bool, sqlx::Error> {
+    history::exists(session, history::OWN_TABLES[2]).await
 }
 
 impl SqlMigrator {
@@ -93,22 +112,27 @@ impl SqlMigrator {
 
     /// A session that only looks, and waits for nobody for long; `None` when there is no SQLite file.
     async fn look(&self) -> Result<Option<Session>, MigrateError> {
-        let options = DatabaseOptions {
-            lock_timeout: Some(LOOK_LOCK_TIMEOUT),
-            ..self.options.clone()
-        };
-        Ok(Session::looking(&options).await?)
+        Ok(Session::looking(&self.options).await?)
     }
 
+    /// The history, as the first thing that a look is about.
     async fn history_in(&self, session: &mut Session) -> Result<History, MigrateError> {
-        history::read(session, &self.known())
-            .await
-            .map_err(|e| error::migrate(&e, None))
+        self.found_in(session).await.map(|(history, _)| history)
     }
 
-    async fn plan_of(&self, session: &mut Session, request: &RunRequest) -> Result<Vec<Work>, MigrateError> {
-        let history = self.history_in(session).await?;
-        work::plan(self.settings.migrations, self.engine(), &history, request)
+    async fn found_in(&self, session: &mut Session) -> Result<(History, history::Found), MigrateError> {
+        let looked = history::look(session, &self.known()).await;
+        let (history, found) = looked.map_err(|e| error::migrate(&e, None))?;
+        refuse_elsewhere(&found)?;
+        Ok((history, found))
+    }
+
+    /// The history within a transaction that has begun already.
+    async fn history_within(&self, session: &mut Session) -> Result<History, MigrateError> {
+        let failed = |e: sqlx::Error| error::migrate(&e, None);
+        let found = history::find_within(session).await.map_err(failed)?;
+        refuse_elsewhere(&found)?;
+        history::read(session, &found, &self.known()).await.map_err(failed)
     }
 }
 
@@ -123,34 +147,39 @@ impl SchemaMigrator for SqlMigrator {
         history
     }
 
-    async fn holder(&self) -> Result<Option<Holder>, MigrateError> {
-        match self.engine() {
-            Engine::Sqlite => Ok(sqlite::holder(self.options.sqlite_path()?)),
-            Engine::Postgres => {
-                let Some(mut session) = self.look().await? else {
-                    return Ok(None);
-                };
-                let holder = postgres::holder(&mut session).await;
-                session.close().await;
-                holder.map_err(|e| error::migrate(&e, None))
-            }
+    async fn status(&self) -> Result<MigrationOverview, MigrateError> {
+        let Some(mut session) = self.look().await? else {
+            return Ok(MigrationOverview {
+                history: self.untouched(),
+                holder: sqlite::holder(self.options.sqlite_path()?),
+            });
+        };
+        let overview = async {
+            let (history, found) = self.found_in(&mut session).await?;
+            let holder = match self.engine() {
+                Engine::Sqlite => sqlite::holder(self.options.sqlite_path()?),
+                // A name for whoever holds the lock is worth a line, and its lack is no reason to fail.
+                Engine::Postgres => postgres::holder(&mut session, found.holder).await.unwrap_or_default(),
+            };
+            Ok(MigrationOverview { history, holder })
         }
+        .await;
+        session.close().await;
+        overview
     }
 
     async fn identity(&self) -> Result<String, MigrateError> {
         if self.engine() == Engine::Sqlite {
-            let path = self.options.sqlite_path()?;
-            return Ok(path
-                .canonicalize()
-                .unwrap_or_else(|_| path.to_path_buf())
-                .display()
-                .to_string());
+            // One file has several paths, and perhaps several names.
+            let found = std::fs::metadata(self.options.sqlite_path()?);
+            return Ok(found.map_or_else(|_| String::new(), |file| format!("{}/{}", file.dev(), file.ino())));
         }
         let Some(mut session) = self.look().await? else {
             return Ok(String::new());
         };
-        let sql = "SELECT concat(c.system_identifier, '/', d.oid) FROM pg_control_system() c, pg_database d \
-                   WHERE d.datname = current_database()";
+        // A copy of all files keeps the identifier, but not the moment at which its server was started.
+        let sql = "SELECT concat_ws('/', c.system_identifier, pg_postmaster_start_time(), d.oid) \
+                   FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()";
         let identity = session.text(sql, &[]).await.map_err(|e| error::migrate(&e, None));
         session.close().await;
         Ok(identity?.unwrap_or_default())
@@ -184,8 +213,8 @@ impl SchemaMigrator for SqlMigrator {
         verify::diagnose(self).await
     }
 
-    async fn repair(&self, observer: &dyn MigrationObserver) -> Result<Vec<Repair>, MigrateError> {
-        verify::repair(self, observer).await
+    async fn repair(&self, shown: &[Repair], observer: &dyn MigrationObserver) -> Result<Vec<Repair>, MigrateError> {
+        verify::repair(self, shown, observer).await
     }
 }
 
@@ -204,7 +233,13 @@ impl Run<'_> {
 
     /// What to do, in order. Final only while the lock is held: before, another process may still change it.
     async fn plan(&self, session: &mut Session) -> Result<Vec<Work>, MigrateError> {
-        let plan = self.migrator.plan_of(session, self.request).await?;
+        let history = self.migrator.history_in(session).await?;
+        self.plan_for(&history)
+    }
+
+    fn plan_for(&self, history: &History) -> Result<Vec<Work>, MigrateError> {
+        let migrator = self.migrator;
+        let plan = work::plan(migrator.settings.migrations, migrator.engine(), history, self.request)?;
         work::refuse_destructive(self.request, &plan)?;
         Ok(plan)
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use dlc_application::{
     operations::migrate::{
-        Basis, Change, Direction, LiveTable, LockMode, Loss, MigrationState, ObjectKind, Plan, PlannedMigration,
-        PlannedStatement, TableEffect, differences,
+        Basis, Change, Difference, Direction, LiveTable, LockMode, Loss, MigrationState, ObjectKind, Plan,
+        PlannedMigration, PlannedStatement, TableEffect, differences,
     },
     ports::{
         inspection::Engine,
@@ -20,6 +20,9 @@ use super::{
     work::{self, Work},
 };
 use crate::{error, session::Session};
+
+/// Rows and bytes of a table of SQLite are counted in files up to this size, in bytes.
+const COUNTED_SQLITE: u64 = 256 * 1024 * 1024;
 
 pub(super) async fn plan(migrator: &SqlMigrator, request: &RunRequest) -> Result<Plan, MigrateError> {
     let mut live = migrator.look().await?;
@@ -41,7 +44,7 @@ pub(super) async fn plan(migrator: &SqlMigrator, request: &RunRequest) -> Result
             notes,
         });
     }
-    let mut scratch = Scratch::open(migrator).await?;
+    let mut scratch = Scratch::open_to_watch(migrator).await?;
     for entry in history.entries() {
         let stands = matches!(entry.state, MigrationState::Applied | MigrationState::Edited { .. });
         // What is half done is rehearsed from its beginning, and reverted from its end.
@@ -67,7 +70,7 @@ pub(super) async fn plan(migrator: &SqlMigrator, request: &RunRequest) -> Result
             );
         }
     }
-    if migrator.engine() == Engine::Sqlite {
+    if migrator.engine() == Engine::Sqlite && direction == Direction::Up {
         notes.push(
             "the whole run is one transaction: other writers of the file wait until its end, readers do not".to_owned(),
         );
@@ -78,8 +81,11 @@ pub(super) async fn plan(migrator: &SqlMigrator, request: &RunRequest) -> Result
     }
     let losses = match (direction, &mut live) {
         (Direction::Down, Some(session)) => {
-            let gone = lost(&works, &differences(&before, &scratch.objects().await?));
-            count(session, gone).await?
+            let lost = lost(&works, &differences(&before, &scratch.objects().await?));
+            if lost.is_uncertain {
+                notes.push("what the stored SQL takes away cannot be told for certain: read it".to_owned());
+            }
+            count(session, lost.places).await?
         }
         _ => Vec::new(),
     };
@@ -102,11 +108,11 @@ async fn rehearse(
 ) -> Result<PlannedMigration, MigrateError> {
     let mut statements = Vec::with_capacity(work.statements.len());
     for sql in &work.statements {
-        let rehearsed = match scratch.obstacle() {
-            Some(why) => Err(why.to_owned()),
+        let rehearsed = if work.stored {
             // Its tables are not in the copy.
-            None if work.stored => Err("this binary does not know what it reverts".to_owned()),
-            None => scratch.rehearse(sql).await,
+            Err("this binary does not know what it reverts".to_owned())
+        } else {
+            scratch.rehearse(sql).await
         };
         let predicted = cannot_run_in_a_transaction(sql);
         let (basis, touches) = match rehearsed {
@@ -193,12 +199,11 @@ async fn live_table(session: &mut Session, table: &str) -> Result<Option<LiveTab
 
 async fn live_table_of_postgres(session: &mut Session, table: &str) -> Result<Option<LiveTable>, sqlx::Error> {
     // A size is read under a lock, the weakest; behind a running ALTER even that would wait.
-    let size = "BEGIN; SET LOCAL lock_timeout = '100ms'";
-    session.execute(size).await?;
     let sql = "SELECT CAST(pg_total_relation_size(to_regclass(quote_ident($1))) AS text)";
-    let exact = session.text(sql, &[table]).await;
-    session.execute("ROLLBACK").await?;
-    let exact = match exact {
+    let exact = match session
+        .try_text("SET LOCAL lock_timeout = '100ms'", sql, &[table])
+        .await
+    {
         Ok(size) => size,
         Err(e) if error::is_timeout(&e) => None,
         Err(e) => return Err(e),
@@ -230,12 +235,21 @@ async fn live_table_of_sqlite(session: &mut Session, table: &str) -> Result<Opti
     if session.text(found, &[table]).await?.is_none() {
         return Ok(None);
     }
+    let pages = "SELECT CAST(page_count * page_size AS text) FROM pragma_page_count(), pragma_page_size()";
+    let size = session.text(pages, &[]).await?.and_then(|size| size.parse().ok());
+    // Both questions read the whole table; of a large file its largest row number has to do.
+    let is_large = size.is_some_and(|size: u64| size > COUNTED_SQLITE);
+    let rows = if is_large { "max(rowid)" } else { "count(*)" };
     let rows = session
-        .text(&format!("SELECT CAST(count(*) AS text) FROM {}", quoted(table)), &[])
+        .text(&format!("SELECT CAST({rows} AS text) FROM {}", quoted(table)), &[])
         .await?;
     let bytes = "SELECT CAST(sum(pgsize) AS text) FROM dbstat \
                  WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = $1)";
-    let bytes = session.text(bytes, &[table]).await?;
+    let bytes = if is_large {
+        None
+    } else {
+        session.text(bytes, &[table]).await?
+    };
     Ok(Some(LiveTable {
         rows: rows.and_then(|rows| rows.parse().ok()).unwrap_or_default(),
         bytes: bytes.and_then(|bytes| bytes.parse().ok()),
@@ -250,9 +264,16 @@ fn quoted(name: &str) -> String {
 /// A table or a column of it.
 type Place = (String, Option<String>);
 
-/// What the run takes away: what the rehearsal has shown, and tables that stored SQL drops.
-fn lost(works: &[Work], changes: &[dlc_application::operations::migrate::Difference]) -> BTreeSet<Place> {
-    let mut gone: BTreeSet<Place> = changes
+/// What a run takes away.
+struct Lost {
+    places: BTreeSet<Place>,
+    /// Some of its statements were not understood.
+    is_uncertain: bool,
+}
+
+/// What the rehearsal has shown, and what stored SQL drops in the plainest words.
+fn lost(works: &[Work], changes: &[Difference]) -> Lost {
+    let mut places: BTreeSet<Place> = changes
         .iter()
         .filter(|difference| matches!(difference.change, Change::Missing { .. }))
         .filter_map(|difference| match difference.kind {
@@ -261,48 +282,53 @@ fn lost(works: &[Work], changes: &[dlc_application::operations::migrate::Differe
             ObjectKind::Constraint | ObjectKind::Index => None,
         })
         .collect();
+    let mut is_uncertain = false;
     for sql in works
         .iter()
         .filter(|work| work.stored)
         .flat_map(|work| &work.statements)
     {
-        let words: Vec<&str> = sql
-            .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .filter(|w| !w.is_empty())
-            .collect();
-        let is = |index: usize, word: &str| words.get(index).is_some_and(|found| found.eq_ignore_ascii_case(word));
-        let name = |index: usize| words.get(index).map(|name| (*name).to_owned());
-        if is(0, "DROP") && is(1, "TABLE") {
-            let at = if is(2, "IF") { 4 } else { 2 };
-            gone.extend(name(at).map(|table| (table, None)));
-        } else if is(0, "ALTER") && is(1, "TABLE") && is(3, "DROP") && is(4, "COLUMN") {
-            let at = if is(5, "IF") { 7 } else { 5 };
-            gone.extend(name(2).map(|table| (table, name(at))));
+        let words: Vec<&str> = sql.split_whitespace().collect();
+        let plain = |name: &str| name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let upper: Vec<String> = words.iter().map(|word| word.to_uppercase()).collect();
+        let upper: Vec<&str> = upper.iter().map(String::as_str).collect();
+        match (upper.as_slice(), words.as_slice()) {
+            (["DROP", "TABLE", _], [_, _, table]) if plain(table) => {
+                places.insert(((*table).to_owned(), None));
+            }
+            (["ALTER", "TABLE", _, "DROP", "COLUMN", _], [_, _, table, _, _, column])
+                if plain(table) && plain(column) =>
+            {
+                places.insert(((*table).to_owned(), Some((*column).to_owned())));
+            }
+            (["DROP", "INDEX", ..] | ["CREATE", ..], _) => {}
+            _ => is_uncertain = true,
         }
     }
-    gone
+    Lost { places, is_uncertain }
 }
 
-/// How many rows hold something in each place; a place that does not exist holds nothing.
+/// How many rows hold something in each place that is there.
 async fn count(session: &mut Session, places: BTreeSet<Place>) -> Result<Vec<Loss>, MigrateError> {
     // Enough for a few million rows; longer is no help to whoever waits for the answer.
-    const LIMIT: &str = "BEGIN; SET LOCAL statement_timeout = '3s'; SET LOCAL lock_timeout = '1s'";
+    const LIMITS: &str = "SET LOCAL statement_timeout = '3s'; SET LOCAL lock_timeout = '1s'";
+    let failed = |e: sqlx::Error| error::migrate(&e, None);
+    let live = catalogue::objects(session).await.map_err(failed)?;
+    let is_there = |(table, column): &Place| {
+        live.iter().any(|object| {
+            object.table == *table
+                && match column {
+                    None => object.kind == ObjectKind::Table,
+                    Some(column) => object.kind == ObjectKind::Column && object.name == *column,
+                }
+        })
+    };
     let mut losses = Vec::with_capacity(places.len());
-    for (table, column) in places {
+    for (table, column) in places.into_iter().filter(is_there) {
         let what = column.as_deref().map_or_else(|| "*".to_owned(), quoted);
         let sql = format!("SELECT CAST(count({what}) AS text) FROM {}", quoted(&table));
-        let postgres = session.engine() == Engine::Postgres;
-        let failed = |e: sqlx::Error| error::migrate(&e, None);
-        if postgres {
-            session.execute(LIMIT).await.map_err(failed)?;
-        }
-        let counted = session.text(&sql, &[]).await;
-        if postgres {
-            session.execute("ROLLBACK").await.map_err(failed)?;
-        }
-        let rows = match counted {
+        let rows = match session.try_text(LIMITS, &sql, &[]).await {
             Ok(rows) => rows.and_then(|rows| rows.parse().ok()),
-            Err(e) if error::is_missing_table(&e) => continue,
             Err(e) if error::is_timeout(&e) => None,
             Err(e) => return Err(failed(e)),
         };

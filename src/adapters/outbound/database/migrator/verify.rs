@@ -107,7 +107,7 @@ fn unproven(what: String, why: impl Into<String>) -> Diagnosis {
 
 /// What is wrong, each with its proof or without one.
 async fn examine(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Diagnosis>, MigrateError> {
-    let history = migrator.history_in(session).await?;
+    let history = migrator.history_within(session).await?;
     let mut found = Vec::new();
     if !history.is_recorded() {
         return Ok(found);
@@ -129,8 +129,13 @@ async fn examine(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Di
     // What this binary does not know is part of the live schema, so nothing can be proven beside it.
     let provable = foreign.is_empty() && history.unfinished().is_none();
     let as_recorded = wrong && provable && drift(migrator, Some(&mut *session), &stands).await?.is_empty();
-    let with_gaps = !gaps.is_empty() && provable && drift(migrator, Some(&mut *session), &whole).await?.is_empty();
-    let proof = "the live schema is exactly what this binary's migrations make";
+    let mut with_gaps = !gaps.is_empty() && provable && drift(migrator, Some(&mut *session), &whole).await?.is_empty();
+    for gap in &gaps {
+        // One that changes no object, but rows, leaves no trace that would prove it.
+        let without: BTreeSet<&str> = whole.iter().filter(|name| *name != gap).copied().collect();
+        with_gaps = with_gaps && !drift(migrator, Some(&mut *session), &without).await?.is_empty();
+    }
+    let proof = "the live schema is, object by object, what this binary's migrations make; rows were not looked at";
     let no_proof = "the live schema does not tell; look at the differences: dlc migrate verify";
     for (name, applied, known) in history.edited() {
         let what = format!(
@@ -158,7 +163,7 @@ async fn examine(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Di
         } else {
             unproven(
                 what,
-                "its objects are not there; give it a newer number, or revert the newer ones",
+                "nothing in the schema proves that it ran; give it a newer number, or revert the newer ones",
             )
         });
     }
@@ -201,6 +206,11 @@ pub(super) async fn diagnose(migrator: &SqlMigrator) -> Result<Vec<Repair>, Migr
     let Some(mut session) = migrator.look().await? else {
         return Ok(Vec::new());
     };
+    // One moment for all that is compared.
+    session
+        .begin_look("SELECT ''")
+        .await
+        .map_err(|e| error::migrate(&e, None))?;
     let found = examine(migrator, &mut session).await;
     session.close().await;
     Ok(found?.into_iter().map(|diagnosis| diagnosis.repair).collect())
@@ -208,6 +218,7 @@ pub(super) async fn diagnose(migrator: &SqlMigrator) -> Result<Vec<Repair>, Migr
 
 pub(super) async fn repair(
     migrator: &SqlMigrator,
+    shown: &[Repair],
     observer: &dyn MigrationObserver,
 ) -> Result<Vec<Repair>, MigrateError> {
     let request = RunRequest::Up(UpRequest {
@@ -220,36 +231,30 @@ pub(super) async fn repair(
         observer,
     };
     match migrator.engine() {
-        Engine::Postgres => postgres::with_lock(&run, async |session| mend(migrator, session).await).await,
+        Engine::Postgres => postgres::with_lock(&run, async |session| mend(migrator, session, shown).await).await,
         Engine::Sqlite => {
             if !migrator.options.sqlite_path()?.exists() {
                 return Ok(Vec::new());
             }
-            sqlite::with_lock(&run, async |session, _| mend(migrator, session).await).await
+            sqlite::with_lock(&run, async |session, _| mend(migrator, session, shown).await).await
         }
     }
 }
 
-/// Examines again, now that nobody else can change anything, and mends what is proven.
-async fn mend(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Repair>, MigrateError> {
+/// Examines again, now that nobody else can change anything, and mends what was shown and is still proven.
+async fn mend(migrator: &SqlMigrator, session: &mut Session, shown: &[Repair]) -> Result<Vec<Repair>, MigrateError> {
     let failed = |e: sqlx::Error| error::migrate(&e, None);
     let by = &migrator.options.application_name;
     history::install(session).await.map_err(failed)?;
     let mut mended = Vec::new();
     for diagnosis in examine(migrator, session).await? {
-        let Some(remedy) = diagnosis.remedy else { continue };
+        let Some(remedy) = diagnosis.remedy.filter(|_| shown.contains(&diagnosis.repair)) else {
+            continue;
+        };
         match remedy {
-            Remedy::Note(name) | Remedy::Enter(name) => {
-                let Some(known) = migrator.settings.migrations.iter().find(|known| known.name == name) else {
-                    continue;
-                };
-                let work = work::up(known, migrator.engine());
-                let done = history::Progress {
-                    took: Duration::ZERO,
-                    reached: work.statements.len(),
-                    finished: true,
-                };
-                history::note(session, &work, by, done).await.map_err(failed)?;
+            Remedy::Note(name) => note_as_known(migrator, session, &name).await?,
+            Remedy::Enter(name) => {
+                note_as_known(migrator, session, &name).await?;
                 history::enter(session, &name).await.map_err(failed)?;
             }
             Remedy::Record => catalogue::record(session, by).await.map_err(failed)?,
@@ -257,4 +262,20 @@ async fn mend(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Repai
         mended.push(diagnosis.repair);
     }
     Ok(mended)
+}
+
+/// Notes a migration as this binary has it.
+async fn note_as_known(migrator: &SqlMigrator, session: &mut Session, name: &str) -> Result<(), MigrateError> {
+    let Some(known) = migrator.settings.migrations.iter().find(|known| known.name == name) else {
+        return Ok(());
+    };
+    let work = work::up(known, migrator.engine());
+    let done = history::Progress {
+        took: Duration::ZERO,
+        reached: work.statements.len(),
+        finished: true,
+    };
+    history::note(session, &work, &migrator.options.application_name, done)
+        .await
+        .map_err(|e| error::migrate(&e, None))
 }

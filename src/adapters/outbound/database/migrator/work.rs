@@ -73,6 +73,7 @@ pub(crate) fn known(migrations: &[Migration], engine: Engine) -> Vec<Known> {
             name: migration.name.to_owned(),
             kind: kind(migration),
             checksum: checksum(statements(&migration.up, engine).iter().copied()),
+            reverts: !statements(&migration.down, engine).is_empty(),
         })
         .collect()
 }
@@ -135,13 +136,23 @@ pub(super) fn plan(
         }
         RunRequest::Down(request) => {
             let plan = history.plan_down(&request.target, request.use_stored_sql)?;
-            Ok(plan
+            let works: Vec<Work> = plan
                 .iter()
                 .filter_map(|(name, source)| match source {
                     DownSource::Binary => find(name).map(|found| down(found, engine)),
                     DownSource::Stored => down_by_stored(history, name),
                 })
-                .collect())
+                .collect();
+            let agreed = |agreed: &Vec<(String, Vec<String>)>| {
+                agreed
+                    .iter()
+                    .map(|(name, sql)| (name, sql))
+                    .eq(works.iter().map(|work| (&work.name, &work.statements)))
+            };
+            if request.agreed.as_ref().is_some_and(|list| !agreed(list)) {
+                return Err(MigrateError::Changed);
+            }
+            Ok(works)
         }
     }
 }

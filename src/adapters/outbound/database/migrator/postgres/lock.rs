@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use dlc_application::ports::migrations::{Holder, MigrateError};
 
-use super::super::{Run, Wait, history};
+use super::{
+    super::{Run, Wait, history},
+    BEGIN, limits,
+};
 use crate::{error, session::Session};
 
 /// "dlc_migr" in ASCII. Advisory locks are per database, so one number serves all.
@@ -31,7 +34,7 @@ impl Lock {
         let mut session = Session::Postgres(options.postgres_session().await?);
         let failed = |e: sqlx::Error| error::migrate(&e, None);
         session
-            .execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
+            .execute(&format!("{BEGIN}; {}", limits("SET LOCAL", Duration::from_secs(5))))
             .await
             .map_err(failed)?;
         let mut wait = Wait::new(run.migrator.settings.lock_timeout, run.observer);
@@ -45,7 +48,10 @@ impl Lock {
                 return Ok(Self { session, backend });
             }
             if wait.wants_holder() {
-                let holder = holder(&mut session).await.map_err(failed)?;
+                let signed = history::exists(&mut session, history::OWN_TABLES[2])
+                    .await
+                    .map_err(failed)?;
+                let holder = holder(&mut session, signed).await.map_err(failed)?;
                 wait.report(holder.unwrap_or_else(|| Holder::unknown("a process that has just finished")))?;
             }
             wait.pause(pause).await;
@@ -68,10 +74,20 @@ impl Lock {
     }
 }
 
-/// Who holds the migration lock; `None` when it is free.
-pub(crate) async fn holder(session: &mut Session) -> Result<Option<Holder>, sqlx::Error> {
+/// Who holds the migration lock; `None` when it is free. `signed`: whether the table is there in which a holder signs.
+pub(crate) async fn holder(session: &mut Session, signed: bool) -> Result<Option<Holder>, sqlx::Error> {
+    // Nearly always it is free, and this is the cheapest way to find that out.
+    let held = format!(
+        "SELECT CAST(pid AS text) FROM pg_lock_status() WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid = {} AND objid = {}",
+        LOCK >> 32,
+        LOCK & 0xffff_ffff
+    );
+    let Some(pid) = session.text(&held, &[]).await? else {
+        return Ok(None);
+    };
     let [_, _, table, _] = history::OWN_TABLES;
-    let (columns, join) = if history::exists(session, table).await? {
+    let (columns, join) = if signed {
         (
             "h.who, CAST(extract(epoch FROM clock_timestamp() - coalesce(h.since, a.xact_start))::bigint AS text), \
              CAST(h.step AS text), CAST(h.steps AS text), h.migration, \
@@ -87,14 +103,9 @@ pub(crate) async fn holder(session: &mut Session) -> Result<Option<Holder>, sqlx
     let sql = format!(
         "SELECT format('%s (pid %s, from %s)', coalesce(nullif(a.application_name, ''), 'an unnamed application'), \
                 a.pid, coalesce(host(a.client_addr), 'this machine')), {columns} \
-         FROM pg_locks l JOIN pg_stat_activity a USING (pid) {join} \
-         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-           AND l.classid = {} AND l.objid = {}",
-        LOCK >> 32,
-        LOCK & 0xffff_ffff
+         FROM pg_stat_activity a {join} WHERE a.pid = CAST($1 AS integer)"
     );
-    let Some(row) = session.rows(&sql, &[]).await?.into_iter().next() else {
+    let Some(row) = session.rows(&sql, &[&pid]).await?.into_iter().next() else {
         return Ok(None);
     };
     let mut columns = row.into_iter();

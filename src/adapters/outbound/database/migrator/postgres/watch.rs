@@ -9,7 +9,7 @@ use std::{
 use dlc_application::ports::migrations::MigrateError;
 use tokio::{sync::Notify, task::JoinHandle};
 
-use super::super::SqlMigrator;
+use super::{super::SqlMigrator, BEGIN};
 use crate::{error, session::Session};
 
 /// How often a holder gives a sign of life.
@@ -42,10 +42,10 @@ impl Watch {
         let name = &migrator.options.application_name;
         let mut enter = async || {
             // Whoever stands here died: the lock is ours.
-            session.execute("DELETE FROM dlc_migration_holder").await?;
+            write(&mut session, "DELETE FROM dlc_migration_holder", &[]).await?;
             let sql = "INSERT INTO dlc_migration_holder (backend_pid, who, since, heartbeat, step, steps, migration) \
                        VALUES (CAST($1 AS integer), $2, clock_timestamp(), clock_timestamp(), 0, 0, '')";
-            session.rows(sql, &[&lock, name]).await
+            write(&mut session, sql, &[&lock, name]).await
         };
         enter().await.map_err(|e| error::migrate(&e, None))?;
         let shared = Arc::new(Shared {
@@ -96,6 +96,13 @@ impl Watch {
     }
 }
 
+/// One change.
+async fn write(session: &mut Session, sql: &str, values: &[&str]) -> Result<(), sqlx::Error> {
+    session.execute(BEGIN).await?;
+    session.rows(sql, values).await?;
+    session.execute("COMMIT").await
+}
+
 async fn watch(mut session: Session, lock: String, shared: Arc<Shared>, every: Duration) {
     loop {
         let (step, backend) = {
@@ -103,7 +110,9 @@ async fn watch(mut session: Session, lock: String, shared: Arc<Shared>, every: D
             (seen.step.clone(), seen.backend.clone())
         };
         if step.0 == usize::MAX {
-            drop(session.execute("DELETE FROM dlc_migration_holder").await);
+            // Its own sign only: the next holder may have put up another one by now.
+            let sql = "DELETE FROM dlc_migration_holder WHERE backend_pid = CAST($1 AS integer)";
+            drop(write(&mut session, sql, &[&lock]).await);
             session.close().await;
             return;
         }
@@ -133,9 +142,7 @@ async fn look(
 ) -> Result<Vec<String>, sqlx::Error> {
     let sql = "UPDATE dlc_migration_holder SET heartbeat = clock_timestamp(), step = CAST($2 AS integer), \
                steps = CAST($3 AS integer), migration = $4 WHERE backend_pid = CAST($1 AS integer)";
-    session
-        .rows(sql, &[lock, &step.to_string(), &of.to_string(), name])
-        .await?;
+    write(session, sql, &[lock, &step.to_string(), &of.to_string(), name]).await?;
     let Some(backend) = backend else { return Ok(Vec::new()) };
     let sql = "SELECT format('%s (pid %s, %s, its query began %s s ago)', \
                       coalesce(nullif(application_name, ''), backend_type, 'an unnamed application'), pid, \

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dlc_application::operations::migrate::LockMode;
 
 use super::Touch;
-use crate::session::Session;
+use crate::{error, session::Session};
 
 /// A table at one moment.
 struct Table {
@@ -33,25 +33,40 @@ async fn tables(session: &mut Session) -> Result<BTreeMap<String, Table>, sqlx::
         .collect())
 }
 
-pub(super) async fn rehearse(session: &mut Session, statement: &str) -> Result<Vec<Touch>, sqlx::Error> {
+pub(super) async fn rehearse(session: &mut Session, statement: &str) -> Result<Vec<Touch>, String> {
     if cannot_run_in_a_transaction(statement) {
-        session.execute(statement).await?;
+        // On a temporary table the server builds an index at once, whatever was asked for.
+        session.execute(statement).await.map_err(|e| error::words(&e))?;
         return Ok(Vec::new());
     }
-    session.execute("BEGIN").await?;
-    let touches = watch(session, statement).await;
-    // Committed, so that the next statement's locks are its own.
+    let watched = async {
+        session.execute("BEGIN").await?;
+        watch(session, statement).await
+    };
+    let watched = watched.await.map_err(|e| error::words(&e));
+    let touches = watched.and_then(|(touches, beyond)| match beyond {
+        None => Ok(touches),
+        Some(name) => Err(format!("it takes hold of {name}, which is no part of the copy")),
+    });
+    // Committed, so that the next statement's locks are its own; but only what stayed within the copy.
     let end = if touches.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    session.execute(end).await?;
+    session.execute(end).await.map_err(|e| error::words(&e))?;
     touches
 }
 
-async fn watch(session: &mut Session, statement: &str) -> Result<Vec<Touch>, sqlx::Error> {
+/// What the statement did to the copy's tables, and what else it took hold of.
+async fn watch(session: &mut Session, statement: &str) -> Result<(Vec<Touch>, Option<String>), sqlx::Error> {
     let before = tables(session).await?;
     session.execute(statement).await?;
     let locks = "SELECT CAST(relation AS text), mode FROM pg_locks \
                  WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted";
     let locks = session.rows(locks, &[]).await?;
+    let beyond = "SELECT CAST(CAST(l.relation AS regclass) AS text) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation \
+                  WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'AccessShareLock' \
+                    AND c.relnamespace NOT IN (pg_my_temp_schema(), 'pg_catalog'::regnamespace, 'pg_toast'::regnamespace) \
+                    AND NOT pg_is_other_temp_schema(c.relnamespace) \
+                    AND CAST(c.relnamespace AS regnamespace)::text NOT LIKE 'pg_toast_temp%' LIMIT 1";
+    let beyond = session.text(beyond, &[]).await?;
     let after = tables(session).await?;
     let mut touches: BTreeMap<&str, Touch> = BTreeMap::new();
     for row in locks {
@@ -77,7 +92,7 @@ async fn watch(session: &mut Session, statement: &str) -> Result<Vec<Touch>, sql
         .filter(|touch| touch.lock > LockMode::RowShare || touch.scans)
         .collect();
     touches.sort_by(|a, b| b.lock.cmp(&a.lock).then_with(|| a.table.cmp(&b.table)));
-    Ok(touches)
+    Ok((touches, beyond))
 }
 
 /// Statements that PostgreSQL refuses in a transaction block.

@@ -2,7 +2,7 @@
 //! with the process that holds it. The file's text names the holder; it is gone when nobody migrates.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use dlc_application::ports::{
     connection::ConnectFailure,
     migrations::{Holder, MigrateError},
 };
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -73,7 +73,7 @@ impl Lock {
         let path = path_of(database);
         let mut wait = Wait::new(run.migrator.settings.lock_timeout, run.observer);
         let file = loop {
-            if let Some(file) = try_lock(&path).map_err(|e| failed(&path, &e))? {
+            if let Some(file) = try_lock(&path, database).map_err(|e| failed(&path, &e))? {
                 break Arc::new(file);
             }
             if wait.wants_holder() {
@@ -118,13 +118,32 @@ async fn beat(file: Arc<File>, sign: Arc<Mutex<Sign>>) {
     }
 }
 
-fn try_lock(path: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
+fn try_lock(path: &Path, database: &Path) -> io::Result<Option<File>> {
+    let open = |write: bool| {
+        // A link would lead the holder's name into somebody else's file.
+        let flags = OFlags::NOFOLLOW
+            | OFlags::CLOEXEC
+            | if write {
+                OFlags::RDWR | OFlags::CREATE
+            } else {
+                OFlags::RDONLY
+            };
+        rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))
+            .map(File::from)
+            .map_err(io::Error::from)
+    };
+    let file = match open(true) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            // Perhaps what another user's killed process has left: nobody holds it, and it can be removed.
+            let left = open(false).map_err(|_| e)?;
+            if rustix::fs::flock(&left, FlockOperation::NonBlockingLockExclusive).is_err() {
+                return Ok(None);
+            }
+            fs::remove_file(path)?;
+            open(true)?
+        }
+        opened => opened?,
+    };
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
@@ -132,13 +151,22 @@ fn try_lock(path: &Path) -> io::Result<Option<File>> {
     }
     // The file that was locked must still be the one of that name.
     let same = fs::metadata(path).is_ok_and(|found| file.metadata().is_ok_and(|own| own.ino() == found.ino()));
+    if same && let Ok(owner) = fs::metadata(database) {
+        // As SQLite does with its companions: whoever may write the database may take its lock. Only root can give a file
+        // away, and nobody else needs to.
+        drop(std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid())));
+        drop(file.set_permissions(owner.permissions()));
+    }
     Ok(same.then_some(file))
 }
 
 fn failed(path: &Path, error: &io::Error) -> MigrateError {
     let cause = format!("{} cannot be locked: {}", path.display(), error::io_words(error));
     match error.kind() {
-        io::ErrorKind::PermissionDenied => MigrateError::Privilege { cause },
+        io::ErrorKind::PermissionDenied => MigrateError::Storage {
+            failure: ConnectFailure::FilePermission,
+            cause,
+        },
         io::ErrorKind::ReadOnlyFilesystem => MigrateError::ReadOnly { cause },
         _ => MigrateError::Storage {
             failure: ConnectFailure::Other,

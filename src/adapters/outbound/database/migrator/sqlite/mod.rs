@@ -35,7 +35,9 @@ pub(super) async fn run(run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateErro
         // while others may write: the truth is found out below.
         if let Ok(Some(mut session)) = run.migrator.look().await {
             let plan = run.plan(&mut session).await;
+            let foreign = refuse_foreign(&mut session).await;
             session.close().await;
+            foreign?;
             if plan.is_ok_and(|plan| plan.is_empty()) {
                 return Ok(Vec::new());
             }
@@ -73,14 +75,33 @@ pub(super) async fn with_lock<T>(
     result
 }
 
+/// Refuses a file that says that it is another program's.
+async fn refuse_foreign(session: &mut Session) -> Result<(), MigrateError> {
+    let sql = "SELECT CAST(application_id AS text) FROM pragma_application_id()";
+    let id = session
+        .text(sql, &[])
+        .await
+        .ok()
+        .flatten()
+        .and_then(|id| id.parse::<i32>().ok());
+    match id {
+        Some(id) if id != 0 && id != APPLICATION_ID => Err(MigrateError::Storage {
+            failure: ConnectFailure::NotADatabase,
+            cause: format!("the file is another program's: its application id is 0x{id:08x}"),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the file and its one write transaction, as soon as other writers let it.
 async fn begin(run: &Run<'_>, path: &Path) -> Result<Session, MigrateError> {
     let options = &run.migrator.options;
     let mut wait = Wait::new(run.migrator.settings.lock_timeout, run.observer);
     let mut writer = Writer::default();
     let mut session = loop {
-        // Turning the write-ahead log on needs the lock too, so the very opening can find it taken.
-        match Session::sqlite(options, options.sqlite_writer(POLL)?).await {
+        // Foreign keys are off while tables are rebuilt, and can only be switched outside of a transaction; what a run
+        // breaks is found before it is committed. Turning the write-ahead log on needs the lock too, so the very opening can find it taken.
+        match Session::sqlite(options, options.sqlite_writer(POLL)?.foreign_keys(false)).await {
             Ok(session) => break session,
             Err(ConnectError {
                 failure: ConnectFailure::TimedOut,
@@ -126,13 +147,15 @@ impl Writer {
 
 async fn run_locked(session: &mut Session, lock: &Lock, run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateError> {
     let outside = |e: sqlx::Error| error::migrate(&e, None);
-    let plan = run.plan(session).await?;
+    let history = run.migrator.history_within(session).await?;
+    let plan = run.plan_for(&history)?;
     if plan.is_empty() {
         return Ok(Vec::new());
     }
     history::install(session).await.map_err(outside)?;
     let sql = format!("PRAGMA application_id = {APPLICATION_ID}");
     session.execute(&sql).await.map_err(outside)?;
+    let before = orphans(session).await.map_err(outside)?;
     let mut steps = Vec::with_capacity(plan.len());
     for (index, work) in plan.iter().enumerate() {
         let failed = |e: sqlx::Error| error::migrate(&e, Some(&work.name));
@@ -149,5 +172,22 @@ async fn run_locked(session: &mut Session, lock: &Lock, run: &Run<'_>) -> Result
             took,
         });
     }
+    let after = orphans(session).await.map_err(outside)?;
+    if let Some(orphan) = after.iter().find(|orphan| !before.contains(orphan)) {
+        return Err(MigrateError::Failed {
+            migration: steps
+                .last()
+                .map_or_else(String::new, |step: &MigrationStep| step.name.clone()),
+            cause: format!("rows are left that refer to nothing: {orphan}"),
+        });
+    }
     Ok(steps)
+}
+
+/// Rows whose foreign key refers to nothing.
+async fn orphans(session: &mut Session) -> Result<Vec<String>, sqlx::Error> {
+    let sql = "SELECT \"table\" || ' row ' || coalesce(CAST(rowid AS text), '?') || ' refers to ' || parent \
+               FROM pragma_foreign_key_check()";
+    let rows = session.rows(sql, &[]).await?;
+    Ok(rows.into_iter().flatten().flatten().collect())
 }
