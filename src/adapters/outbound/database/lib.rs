@@ -20,6 +20,7 @@ mod reads;
 mod session;
 mod statistics;
 mod url;
+mod writer;
 
 pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};
 pub use coupons::SeaOrmCouponRepository;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::history::MigrationKind;
+use super::record::MigrationKind;
 
 /// Which way a run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

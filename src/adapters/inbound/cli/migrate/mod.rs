@@ -9,9 +9,9 @@ mod verify;
 
 use std::time::Duration;
 
-use dlc_application::operations::migrate::Target;
+use dlc_application::{operations::migrate::Target, ports::migrations::DownRequest};
 
-use super::args::UpTarget;
+use super::args::{DownArgs, UpTarget};
 
 pub use plan::{down as plan_down, up as plan_up};
 pub use progress::Progress;
@@ -29,6 +29,19 @@ fn target(args: UpTarget) -> Target {
         (Some(version), _) => Target::Version(version),
         (None, Some(steps)) => Target::Steps(steps),
         (None, None) => Target::All,
+    }
+}
+
+fn down_request(args: &DownArgs) -> DownRequest {
+    let target = match (args.to.as_deref(), args.steps) {
+        (Some("0"), _) => Target::All,
+        (Some(version), _) => Target::Version(version.to_owned()),
+        (None, steps) => Target::Steps(steps.unwrap_or(1)),
+    };
+    DownRequest {
+        target,
+        use_stored_sql: args.use_stored_sql,
+        agreed: None,
     }
 }
 

@@ -14,7 +14,7 @@ use dlc_application::{
 };
 use serde_json::{Value, json};
 
-use super::{Progress, count, milliseconds, run::down_request, target};
+use super::{Progress, count, down_request, milliseconds, target};
 use crate::adapters::inbound::cli::{
     args::{DownArgs, Format, PlanArgs},
     exit::{Exit, Failure},

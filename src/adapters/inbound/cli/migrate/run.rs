@@ -1,12 +1,12 @@
 //! `dlc migrate up` and `down`
 
 use dlc_application::{
-    operations::migrate::{Plan, Target},
-    ports::migrations::{DownRequest, MigrationStep, RunRequest, SchemaMigrator, UpRequest},
+    operations::migrate::Plan,
+    ports::migrations::{MigrationStep, RunRequest, SchemaMigrator, UpRequest},
 };
 use serde_json::{Value, json};
 
-use super::{Progress, milliseconds, plan, target};
+use super::{Progress, down_request, milliseconds, plan, target};
 use crate::adapters::inbound::cli::{
     args::{DownArgs, Format, UpArgs},
     exit::{Exit, Failure},
@@ -46,19 +46,6 @@ pub async fn down(migrator: &dyn SchemaMigrator, args: DownArgs, printer: Printe
     }
     let words = ["migrate down", "reverted"];
     run(migrator, &RunRequest::Down(request), args.run.format, words, printer).await
-}
-
-pub(super) fn down_request(args: &DownArgs) -> DownRequest {
-    let target = match (args.to.as_deref(), args.steps) {
-        (Some("0"), _) => Target::All,
-        (Some(version), _) => Target::Version(version.to_owned()),
-        (None, steps) => Target::Steps(steps.unwrap_or(1)),
-    };
-    DownRequest {
-        target,
-        use_stored_sql: args.use_stored_sql,
-        agreed: None,
-    }
 }
 
 /// Runs, and reports what was done even when something fails later on.

@@ -17,8 +17,6 @@ use migration::Migration;
 
 use crate::{connection::DatabaseOptions, migrator};
 
-pub(crate) use sqlite::writer_of;
-
 /// [`DatabaseInspector`] on both engines.
 #[derive(Clone, Debug)]
 pub struct SqlInspector {

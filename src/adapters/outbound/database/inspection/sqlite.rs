@@ -17,10 +17,8 @@ use crate::{
     connection::{DatabaseOptions, companion, directory_of, is_closed, read_only_options},
     error, migrator,
     session::Session,
+    writer,
 };
-
-/// Where SQLite keeps the writer lock of a write-ahead log: byte 120 of the `-shm` file (its source: `wal.c`).
-const WAL_WRITE_LOCK: u64 = 120;
 
 /// The journal mode in the file's header (byte 18; 2 is write-ahead): an immutable connection would always say `delete`.
 fn journal_mode_of_closed(path: &Path) -> Option<String> {
@@ -29,7 +27,7 @@ fn journal_mode_of_closed(path: &Path) -> Option<String> {
     Some(if header[18] == 2 { "wal" } else { "delete" }.to_owned())
 }
 
-/// `look_at_locks`: only where this process has not opened the file, see [`writer`].
+/// `look_at_locks`: only where this process has not opened the file, see [`writer::of`].
 pub(super) async fn inspect(
     options: &DatabaseOptions,
     config: ConfigFacts,
@@ -42,7 +40,7 @@ pub(super) async fn inspect(
     };
     let Some(path) = options.url.file() else { return facts };
     let mut file = outside(path);
-    file.writer = if look_at_locks { Some(writer(path)) } else { None };
+    file.writer = if look_at_locks { Some(writer::of(path)) } else { None };
     if file.size.is_none() {
         facts.sqlite = Some(file);
         return facts;
@@ -111,28 +109,6 @@ fn network_file_system(directory: &Path) -> Option<String> {
         _ => return None,
     };
     Some(name.to_owned())
-}
-
-/// The process that holds the writer lock of the write-ahead log. Asked with `F_GETLK`, which takes nothing.
-///
-/// Only ever called before this process opens the file: closing any descriptor of a file drops all of a process's POSIX
-/// locks on it, those that SQLite holds included.
-fn writer(path: &Path) -> Option<u32> {
-    writer_of(&fs::File::open(companion(path, "-shm")).ok()?)
-}
-
-/// The same, asked through an open `-shm` file.
-pub(crate) fn writer_of(file: &fs::File) -> Option<u32> {
-    use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
-    let question = Flock {
-        start: WAL_WRITE_LOCK,
-        length: 1,
-        pid: None,
-        typ: FlockType::WriteLock,
-        offset_type: FlockOffsetType::Set,
-    };
-    let holder = fcntl_getlk(file, &question).ok()??;
-    u32::try_from(holder.pid?.as_raw_nonzero().get()).ok()
 }
 
 async fn content(

@@ -20,7 +20,7 @@ use dlc_application::{
 
 use self::lock::Lock;
 use super::{Run, Wait, history};
-use crate::{connection::companion, error, inspection, session::Session};
+use crate::{connection::companion, error, session::Session, writer};
 
 pub(super) use lock::holder;
 
@@ -97,7 +97,7 @@ async fn refuse_foreign(session: &mut Session) -> Result<(), MigrateError> {
 async fn begin(run: &Run<'_>, path: &Path) -> Result<Session, MigrateError> {
     let options = &run.migrator.options;
     let mut wait = Wait::new(run.migrator.settings.lock_timeout, run.observer);
-    let mut writer = Writer::default();
+    let mut other = Writer::default();
     let mut session = loop {
         // Foreign keys are off while tables are rebuilt, and can only be switched outside of a transaction; what a run
         // breaks is found before it is committed. Turning the write-ahead log on needs the lock too, so the very opening can find it taken.
@@ -106,14 +106,14 @@ async fn begin(run: &Run<'_>, path: &Path) -> Result<Session, MigrateError> {
             Err(ConnectError {
                 failure: ConnectFailure::TimedOut,
                 ..
-            }) => wait_for_writer(&mut wait, writer.holder(path)).await?,
+            }) => wait_for_writer(&mut wait, other.holder(path)).await?,
             Err(e) => return Err(e.into()),
         }
     };
     loop {
         match session.execute("BEGIN IMMEDIATE").await {
             Ok(()) => return Ok(session),
-            Err(e) if error::is_busy(&e) => wait_for_writer(&mut wait, writer.holder(path)).await?,
+            Err(e) if error::is_busy(&e) => wait_for_writer(&mut wait, other.holder(path)).await?,
             Err(e) => return Err(error::migrate(&e, None)),
         }
     }
@@ -137,7 +137,7 @@ impl Writer {
         if self.0.is_none() {
             self.0 = File::open(companion(path, "-shm")).ok().map(ManuallyDrop::new);
         }
-        let pid = self.0.as_ref().and_then(|file| inspection::writer_of(file));
+        let pid = self.0.as_ref().and_then(|file| writer::of_shared_memory(file));
         Holder::unknown(pid.map_or_else(
             || "another process that writes to the file".to_owned(),
             |pid| format!("process {pid}, which writes to the file"),
