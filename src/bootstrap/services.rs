@@ -145,6 +145,11 @@ pub(super) fn config_facts(config: &Config) -> ConfigFacts {
         contradictions: config.contradictions(),
         sample_password: selected.is_ok_and(|selected| selected.sample_password),
         plaintext_to: selected.ok().and_then(|selected| plaintext_to(&selected.url)),
+        pool_size: config.database.max_open_conns,
+        instances: config.database.instances,
+        separate_migrations: selected.is_ok_and(|selected| selected.migration_url.is_some()),
+        statement_timeout: Some(config.database.statement_timeout).filter(|limit| !limit.is_zero()),
+        pooler: config.database.pooler == PoolerKind::PgBouncer,
     }
 }
 

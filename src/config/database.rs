@@ -74,6 +74,8 @@ section! {
         ssl_root_cert: Option<PathBuf> = "ssl_root_cert", |_| None;
         /// Most connections of one instance.
         max_open_conns: u32 = "max_open_conns", |_| 10;
+        /// Instances of dlc that share the database; `dlc db check` counts each twice, for a rolling update.
+        instances: u32 = "instances", |_| 1;
         /// Connections kept open when idle; the rest close after idle_timeout.
         max_idle_conns: u32 = "max_idle_conns", |_| 2;
         /// A connection is replaced after this.

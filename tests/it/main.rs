@@ -8,6 +8,8 @@ mod harness;
 
 mod cli_config;
 mod cli_db_check;
+mod cli_db_check_forms;
+mod cli_db_check_health;
 mod cli_failures;
 mod cli_help;
 mod cli_migrate;

@@ -2,12 +2,15 @@
 //!
 //! A fact that could not be had is an error in words fit to be shown; a fact that was not asked for is `None`.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 
 use super::connection::ConnectError;
-use crate::operations::migrate::History;
+use crate::operations::{
+    check::{Check, Limits},
+    migrate::{Difference, History},
+};
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,16 @@ pub struct ConfigFacts {
     pub sample_password: bool,
     /// The connection is not encrypted although the server is on another host.
     pub plaintext_to: Option<String>,
+    /// Most connections of one instance's pool.
+    pub pool_size: u32,
+    /// Instances that share the database.
+    pub instances: u32,
+    /// Whether migrations have a connection, and so perhaps a role, of their own.
+    pub separate_migrations: bool,
+    /// The service's statement limit; `None`: none.
+    pub statement_timeout: Option<Duration>,
+    /// Whether a transaction pooler is declared.
+    pub pooler: bool,
 }
 
 /// The database that the configuration names.
@@ -107,6 +120,10 @@ pub struct ServerFacts {
     pub session_affinity: Option<bool>,
     /// Who holds the migration lock.
     pub migration_lock_holder: Option<String>,
+    /// Median of five round trips.
+    pub round_trip: Duration,
+    /// How far this host's clock is ahead of the server's, in seconds; negative: behind.
+    pub clock_ahead: f64,
 }
 
 /// A SQLite file and what it tells.
@@ -126,6 +143,8 @@ pub struct SqliteFacts {
     pub directory_writable: bool,
     /// File system type when it is a network or shared one.
     pub network_file_system: Option<String>,
+    /// Bytes free for this user, and bytes in all, of its file system.
+    pub space: Option<(u64, u64)>,
     /// Process that holds the writer lock right now; the outer `None` when it was not looked at.
     pub writer: Option<Option<u32>>,
     /// What the file tells once opened; `None` when it does not exist.
@@ -147,9 +166,31 @@ pub struct SqliteContent {
     pub foreign_key_violations: Vec<String>,
 }
 
+/// A row of an answer; NULL is `None`.
+pub type Row = Vec<Option<String>>;
+
+/// How strict a round is.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Make the checks that take long, too.
+    pub deep: bool,
+    /// A pending migration is a failure.
+    pub require_current: bool,
+    /// Drift of the schema is a failure.
+    pub strict: bool,
+    /// Limits other than the catalogue's, by check.
+    pub limits: BTreeMap<&'static str, Limits>,
+    /// Checks that are wanted; empty: all.
+    pub only: Vec<&'static str>,
+    /// Checks that are not.
+    pub skip: Vec<&'static str>,
+}
+
 /// Everything found out in one round.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// How strict the round is.
+    pub options: Options,
     /// From the configuration.
     pub config: ConfigFacts,
     /// From the network (PostgreSQL).
@@ -160,6 +201,54 @@ pub struct Facts {
     pub sqlite: Option<SqliteFacts>,
     /// From the history table.
     pub history: Option<Timed<Result<History, String>>>,
+    /// The live schema against the recorded one; the inner `None`: none was recorded.
+    pub drift: Option<Timed<Result<Option<Vec<Difference>>, String>>>,
+    /// Answers to the checks' own questions.
+    pub answers: BTreeMap<&'static str, Timed<Result<Vec<Row>, String>>>,
+}
+
+impl Facts {
+    /// Facts before anything was looked at.
+    #[must_use]
+    pub fn unseen(config: ConfigFacts, options: Options) -> Self {
+        Self {
+            options,
+            config,
+            ..Self::default()
+        }
+    }
+
+    /// The engine, when the configuration names a database.
+    #[must_use]
+    pub fn engine(&self) -> Option<Engine> {
+        match &self.config.database {
+            Some(Ok(database)) => Some(database.engine),
+            _ => None,
+        }
+    }
+
+    /// Whether a check is part of this round: it is about this engine, and not too deep.
+    #[must_use]
+    pub fn wants(&self, check: &Check) -> bool {
+        let engine = self.engine();
+        (engine.is_none() || check.engine.is_none() || check.engine == engine)
+            && (!check.deep || self.options.deep || self.options.only.contains(&check.id))
+    }
+
+    /// Whether a check's own question is to be asked.
+    #[must_use]
+    pub fn asks(&self, check: &Check) -> bool {
+        self.wants(check)
+            && (!check.own || self.is_dlcs())
+            && (self.options.only.is_empty() || self.options.only.contains(&check.id))
+            && !self.options.skip.contains(&check.id)
+    }
+
+    /// Whether the database has a history of dlc's: a database of somebody else's is judged without dlc's own checks.
+    #[must_use]
+    pub fn is_dlcs(&self) -> bool {
+        matches!(&self.history, Some(Timed { value: Ok(history), .. }) if history.is_recorded())
+    }
 }
 
 /// Looks at one database without changing it.
@@ -167,5 +256,5 @@ pub struct Facts {
 pub trait DatabaseInspector: Send + Sync {
     /// Finds out everything that can be found out, and adds it to `config`. MUST NOT write, take a lock that others wait
     /// for, or leave a file behind; MUST end within `limit`.
-    async fn inspect(&self, config: ConfigFacts, limit: Duration) -> Facts;
+    async fn inspect(&self, config: ConfigFacts, options: Options, limit: Duration) -> Facts;
 }

@@ -184,6 +184,11 @@ impl Running {
         self.stderr.lock().unwrap().clone()
     }
 
+    /// What it has printed so far on stdout.
+    pub fn printed(&self) -> String {
+        self.stdout.lock().unwrap().clone()
+    }
+
     /// Waits until it has said a word on stderr.
     pub async fn until_said(&self, word: &str) {
         let started = Instant::now();

@@ -46,7 +46,7 @@ impl Cluster {
     async fn start() -> Self {
         let cluster = match std::env::var("DLC_TEST_DATABASE_URL") {
             Ok(url) => Self::given(&url),
-            Err(_) => Self::spawn().await,
+            Err(_) => Self::spawn("", None).await,
         };
         cluster
             .execute("postgres", &format!("DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)"))
@@ -77,7 +77,12 @@ impl Cluster {
         }
     }
 
-    async fn spawn() -> Self {
+    /// A server of a test's own, with more options and perhaps a streaming standby on another port.
+    pub async fn own(extra: &str, standby: Option<u16>) -> Self {
+        Self::spawn(extra, standby).await
+    }
+
+    async fn spawn(extra: &str, standby: Option<u16>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let parent = directory_for_data();
         let directory = tempfile::Builder::new()
@@ -93,6 +98,11 @@ impl Cluster {
             .env("DIR", &directory)
             .env("PORT", port.to_string())
             .env("PASSWORD", PASSWORD)
+            .env("EXTRA", extra)
+            .env(
+                "STANDBY_PORT",
+                standby.map_or_else(String::new, |port| port.to_string()),
+            )
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell");

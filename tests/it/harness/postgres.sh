@@ -31,14 +31,26 @@ chmod 600 server.key
 chmod 755 "$DIR"
 cd /
 
-# No fsync: these tests are about behaviour. What must survive a crash is tried on a cluster with the defaults.
+# Commits are not waited for: these tests are about behaviour. What must survive a crash is tried on a cluster with the
+# defaults. EXTRA has the last word.
 # authentication_timeout: a connection that a test silences in the middle of its handshake holds up every CREATE and DROP
 # DATABASE of the cluster for that long, because they wait until all server processes have answered.
 $as "$BIN/postgres" -D "$DIR/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
     -c ssl=on -c ssl_cert_file="$DIR/tls/server.crt" -c ssl_key_file="$DIR/tls/server.key" \
-    -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 \
-    -c autovacuum=off -c authentication_timeout=5s -c shared_buffers=64MB -c max_connections=300 >"$DIR/server.log" 2>&1 &
+    -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 -c max_prepared_transactions=20 -c timezone=UTC \
+    -c autovacuum=off -c authentication_timeout=5s -c shared_buffers=64MB -c max_connections=300 ${EXTRA:-} \
+    >"$DIR/server.log" 2>&1 &
 server=$!
+standby=
+if [ -n "${STANDBY_PORT:-}" ]; then
+    until "$BIN/pg_isready" -q -h "$DIR" -p "$PORT"; do sleep 0.05; done
+    PGPASSWORD=$PASSWORD $as "$BIN/pg_basebackup" -h "$DIR" -p "$PORT" -U dlc_test -D "$DIR/standby" -R -X stream -c fast --no-sync
+    $as "$BIN/postgres" -D "$DIR/standby" -p "$STANDBY_PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
+        -c hot_standby=on -c max_prepared_transactions=20 -c timezone=UTC -c max_connections=300 ${EXTRA:-} \
+        >"$DIR/standby.log" 2>&1 &
+    standby=$!
+fi
 cat >/dev/null
+[ -z "$standby" ] || { kill -INT "$standby"; wait "$standby" || true; }
 kill -INT "$server"
 wait "$server" || true

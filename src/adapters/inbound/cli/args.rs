@@ -292,13 +292,79 @@ pub struct CheckArgs {
     #[arg(long)]
     pub list: bool,
 
+    /// Tell what a check means, what it asks and how to mend it, and end
+    #[arg(long, value_name = "ID", conflicts_with = "list")]
+    pub explain: Option<String>,
+
+    /// Make the checks that take long, too
+    #[arg(long)]
+    pub deep: bool,
+
+    /// Other limits for a check that measures: ID=WARN or ID=WARN,FAIL, in its unit (seconds, bytes, percent)
+    #[arg(long, value_name = "ID=WARN,FAIL", value_parser = threshold)]
+    pub threshold: Vec<Threshold>,
+
+    /// A pending migration is a failure
+    #[arg(long)]
+    pub require_current: bool,
+
+    /// A schema that was changed past dlc is a failure
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Look again and again, until Ctrl-C
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub watch: Option<Duration>,
+
     /// Exit with 1 for this status too
     #[arg(long, value_name = "STATUS", default_value = "fail")]
     pub fail_on: FailOn,
 
     /// How to print the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: CheckFormat,
+}
+
+/// Limits for one check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// The check.
+    pub id: String,
+    /// From here on it warns.
+    pub warn: f64,
+    /// From here on it fails.
+    pub fail: Option<f64>,
+}
+
+fn threshold(text: &str) -> Result<Threshold, String> {
+    let wrong = || "write it as ID=WARN or ID=WARN,FAIL, for example LCK002=30,120".to_owned();
+    let (id, limits) = text.split_once('=').ok_or_else(wrong)?;
+    let mut limits = limits.split(',').map(|limit| limit.trim().parse::<f64>());
+    let warn = limits.next().and_then(Result::ok).ok_or_else(wrong)?;
+    let fail = limits.next().transpose().map_err(|_| wrong())?;
+    match limits.next() {
+        None => Ok(Threshold {
+            id: id.trim().to_owned(),
+            warn,
+            fail,
+        }),
+        Some(_) => Err(wrong()),
+    }
+}
+
+/// How the report of `db check` is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For CI: JUnit XML
+    Junit,
+    /// For Nagios and its kin: one line, exit codes 0 to 3
+    Nagios,
+    /// For Prometheus's textfile collector
+    Prometheus,
 }
 
 /// From which status on `db check` fails.

@@ -1,7 +1,10 @@
 //! Exit codes, and the one place that decides which failure gets which.
 
 use dlc_application::{
-    operations::{check::FailureClass, migrate::HistoryError},
+    operations::{
+        check::{FailureClass, Status},
+        migrate::HistoryError,
+    },
     ports::{
         connection::{ConnectError, ConnectFailure},
         migrations::MigrateError,
@@ -69,6 +72,20 @@ impl From<ConnectFailure> for Exit {
             | ConnectFailure::NotADatabase
             | ConnectFailure::Lost
             | ConnectFailure::Other => Self::Unavailable,
+        }
+    }
+}
+
+impl Exit {
+    /// What Nagios and its kin expect: 0 ok, 1 warning, 2 critical, 3 unknown. It is their language, not this one's: the
+    /// names of these codes mean something else elsewhere.
+    #[must_use]
+    pub fn of_monitoring(status: Status) -> Self {
+        match status {
+            Status::Ok => Self::Done,
+            Status::Warn => Self::Failed,
+            Status::Fail => Self::Pending,
+            Status::Skipped => Self::Locked,
         }
     }
 }

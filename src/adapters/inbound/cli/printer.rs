@@ -56,6 +56,13 @@ impl Printer {
         }
     }
 
+    /// Makes room for the next look, on a terminal.
+    pub fn clear(&self) {
+        if !self.quiet && io::stdout().is_terminal() {
+            let _ = write!(io::stdout().lock(), "\u{1b}[H\u{1b}[2J");
+        }
+    }
+
     /// A report for programs.
     pub fn json(&self, value: &Value) {
         self.line(&format!("{value:#}"));

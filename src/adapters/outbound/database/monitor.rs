@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dlc_application::ports::{
-    inspection::{ConfigFacts, DatabaseInspector, Engine, Facts},
+    inspection::{ConfigFacts, DatabaseInspector, Engine, Facts, Options},
     monitoring::{DatabaseMonitor, DatabaseOverview, OperationStatistics, PoolStatus},
 };
 use migration::Migration;
@@ -89,6 +89,8 @@ impl DatabaseMonitor for SqlMonitor {
     }
 
     async fn facts(&self) -> Facts {
-        self.inspector.inspect(self.config.clone(), LIMIT).await
+        self.inspector
+            .inspect(self.config.clone(), Options::default(), LIMIT)
+            .await
     }
 }

@@ -1,17 +1,29 @@
 //! The doctor: judges facts about a database, layer by layer, and says what to do next.
 //!
-//! Pure: facts in, report out. A check is one entry in its family's file; its id never changes meaning. A layer that
-//! fails makes the checks of later layers *skipped*, never *passed*. Not here: finding facts out (`ports/inspection`).
+//! Pure: facts in, report out. A check is one entry in its family's file: what it asks, how the answer is judged, what it
+//! means and how to mend it; its id never changes meaning. A layer that fails makes the checks of the layers that stand on
+//! it *skipped*, never *passed*. The SQL is data here; asking is the inspector's (`ports/inspection`).
 
+mod activity;
+mod backup;
+mod business;
+mod capacity;
 mod configuration;
+mod drift;
 mod migrations;
 mod network;
+mod privileges;
+mod replication;
+mod schema;
 mod server;
+mod settings;
 pub mod sqlite;
+mod upkeep;
+mod wraparound;
 
 use std::time::Duration;
 
-use crate::ports::inspection::{Engine, Facts};
+use crate::ports::inspection::{Engine, Facts, Row};
 
 /// Layers in the order in which they stand on each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,8 +36,24 @@ pub enum Layer {
     Server,
     /// The SQLite file.
     File,
+    /// What the role may do.
+    Privileges,
+    /// Where the tables are looked for.
+    Schema,
     /// The schema's history.
     Migrations,
+    /// The live schema against its migrations.
+    Drift,
+    /// How the database fares: it needs a session and nothing else.
+    Health,
+}
+
+impl Layer {
+    /// Whether a failure in `other` keeps this layer from being judged. Health stands on a session alone: somebody who
+    /// may not write, or whose history is edited, wants to hear of a full disk all the same.
+    fn stands_on(self, other: Self) -> bool {
+        other < self && (self != Self::Health || other < Self::Privileges)
+    }
 }
 
 impl Layer {
@@ -37,7 +65,11 @@ impl Layer {
             Self::Network => "network",
             Self::Server => "server",
             Self::File => "file",
+            Self::Privileges => "privileges",
+            Self::Schema => "schema",
             Self::Migrations => "migrations",
+            Self::Drift => "drift",
+            Self::Health => "health",
         }
     }
 }
@@ -68,6 +100,19 @@ impl Status {
     }
 }
 
+impl Status {
+    /// Its number in metrics.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warn => 1,
+            Self::Fail => 2,
+            Self::Skipped => 3,
+        }
+    }
+}
+
 /// Which exit code class a failure belongs to (§3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureClass {
@@ -86,7 +131,8 @@ pub enum FailureClass {
 pub struct Verdict {
     status: Status,
     measured: String,
-    threshold: Option<&'static str>,
+    value: Option<(f64, Unit)>,
+    threshold: Option<String>,
     hint: Option<String>,
     took: Duration,
 }
@@ -96,6 +142,7 @@ impl Verdict {
         Self {
             status,
             measured: measured.into(),
+            value: None,
             threshold: None,
             hint: None,
             took: Duration::ZERO,
@@ -118,8 +165,8 @@ impl Verdict {
         Self::new(Status::Skipped, reason)
     }
 
-    fn threshold(mut self, threshold: &'static str) -> Self {
-        self.threshold = Some(threshold);
+    fn threshold(mut self, threshold: impl Into<String>) -> Self {
+        self.threshold = Some(threshold.into());
         self
     }
 
@@ -132,6 +179,112 @@ impl Verdict {
         self.took = took;
         self
     }
+}
+
+/// A quantity that a check measures, and the limits that it is held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// What is counted.
+    pub unit: Unit,
+    /// From here on it is worth a look.
+    pub warn: Option<f64>,
+    /// From here on it does not hold.
+    pub fail: Option<f64>,
+}
+
+/// What a quantity is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// Hundredths of what there is.
+    Percent,
+    /// Things.
+    Count,
+}
+
+impl Unit {
+    /// A stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Bytes => "bytes",
+            Self::Percent => "percent",
+            Self::Count => "count",
+        }
+    }
+
+    /// What stands behind a number in Nagios's performance data.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Seconds => "s",
+            Self::Bytes => "B",
+            Self::Percent => "%",
+            Self::Count => "",
+        }
+    }
+
+    /// A quantity for people.
+    #[must_use]
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Self::Seconds if value < 1.0 => format!("{:.1} ms", value * 1000.0),
+            Self::Seconds if value < 600.0 => format!("{value:.1} s"),
+            Self::Seconds if value < 172_800.0 => format!("{:.0} min", value / 60.0),
+            Self::Seconds => format!("{:.0} d", value / 86_400.0),
+            Self::Bytes if value < 1024.0 * 1024.0 => format!("{:.0} KiB", value / 1024.0),
+            Self::Bytes if value < 10.0 * 1024.0 * 1024.0 * 1024.0 => format!("{:.0} MiB", value / 1024.0 / 1024.0),
+            Self::Bytes => format!("{:.0} GiB", value / 1024.0 / 1024.0 / 1024.0),
+            Self::Percent => format!("{value:.1} %"),
+            Self::Count => format!("{value:.0}"),
+        }
+    }
+}
+
+impl Limits {
+    /// Both limits for people; `None` when there is none.
+    #[must_use]
+    pub fn show(&self) -> Option<String> {
+        let show = |value: f64| self.unit.show(value);
+        match (self.warn, self.fail) {
+            (Some(warn), Some(fail)) => Some(format!("{} / {}", show(warn), show(fail))),
+            (Some(limit), None) | (None, Some(limit)) => Some(show(limit)),
+            (None, None) => None,
+        }
+    }
+
+    fn judge(&self, value: f64) -> Status {
+        if self.fail.is_some_and(|fail| value >= fail) {
+            Status::Fail
+        } else if self.warn.is_some_and(|warn| value >= warn) {
+            Status::Warn
+        } else {
+            Status::Ok
+        }
+    }
+}
+
+/// What was measured: how much, of what, and what to do when it is too much.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    value: f64,
+    words: String,
+    hint: Option<String>,
+}
+
+/// How a check comes to its verdict.
+#[derive(Clone, Copy)]
+enum Judge {
+    /// From anything that was found out.
+    Facts(fn(&Facts) -> Verdict),
+    /// From the answer to its question.
+    Answer(fn(&Answer<'_>) -> Verdict),
+    /// From a quantity in the answer to its question, held against limits. An error is a reason to skip it.
+    Quantity(Limits, fn(&Answer<'_>) -> Result<Measured, String>),
 }
 
 /// One check of the catalogue.
@@ -147,7 +300,131 @@ pub struct Check {
     pub class: FailureClass,
     /// The engine it is about; `None`: both. On the other engine it is no part of the round.
     pub engine: Option<Engine>,
-    judge: fn(&Facts) -> Verdict,
+    /// It takes too long for every round, and is made only when that is asked for.
+    pub deep: bool,
+    /// It is about tables of dlc's own, and not asked of somebody else's database.
+    pub own: bool,
+    /// What it means when it does not hold.
+    pub cause: &'static str,
+    /// How to mend it.
+    pub fix: &'static str,
+    /// The question that it asks, in SQL whose columns are all texts.
+    pub question: Question,
+    judge: Judge,
+}
+
+/// A question to each engine; `None`: nothing is asked there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// To PostgreSQL.
+    pub postgres: Option<&'static str>,
+    /// To SQLite.
+    pub sqlite: Option<&'static str>,
+}
+
+impl Question {
+    const NONE: Self = Self {
+        postgres: None,
+        sqlite: None,
+    };
+
+    const fn postgres(sql: &'static str) -> Self {
+        Self {
+            postgres: Some(sql),
+            sqlite: None,
+        }
+    }
+
+    /// The question to one engine.
+    #[must_use]
+    pub fn to(&self, engine: Engine) -> Option<&'static str> {
+        match engine {
+            Engine::Postgres => self.postgres,
+            Engine::Sqlite => self.sqlite,
+        }
+    }
+}
+
+/// The answer to a check's question, and everything else that was found out.
+struct Answer<'a> {
+    rows: &'a [Row],
+    facts: &'a Facts,
+}
+
+impl Answer<'_> {
+    /// A column of the first row as text; empty when there is none.
+    fn text(&self, column: usize) -> &str {
+        self.rows.first().map_or("", |row| text(row, column))
+    }
+
+    /// A column of the first row as a number.
+    fn number(&self, column: usize) -> Option<f64> {
+        self.rows.first().and_then(|row| number(row, column))
+    }
+}
+
+fn text(row: &Row, column: usize) -> &str {
+    row.get(column).and_then(Option::as_deref).unwrap_or_default()
+}
+
+fn number(row: &Row, column: usize) -> Option<f64> {
+    text(row, column).parse().ok()
+}
+
+impl Check {
+    /// The limits that a quantity is held against, unless others are given.
+    #[must_use]
+    pub fn limits(&self) -> Option<Limits> {
+        match self.judge {
+            Judge::Quantity(limits, _) => Some(limits),
+            _ => None,
+        }
+    }
+
+    fn verdict(&self, facts: &Facts) -> Verdict {
+        if self.own && !facts.is_dlcs() {
+            return Verdict::skipped("the database was never migrated by dlc");
+        }
+        let has_question = facts.engine().is_some_and(|engine| self.question.to(engine).is_some());
+        let answer = |judge: &dyn Fn(&Answer<'_>) -> Verdict| {
+            let Some(found) = facts.answers.get(self.id) else {
+                if has_question {
+                    return Verdict::skipped("not asked");
+                }
+                // A quantity can come from other facts than an answer.
+                return judge(&Answer { rows: &[], facts });
+            };
+            match &found.value {
+                Ok(rows) => judge(&Answer { rows, facts }),
+                Err(why) => Verdict::skipped(format!("could not be asked: {why}")),
+            }
+            .took(found.took)
+        };
+        match self.judge {
+            Judge::Facts(judge) => judge(facts),
+            Judge::Answer(judge) => answer(&judge),
+            Judge::Quantity(limits, measure) => {
+                let limits = facts.options.limits.get(self.id).copied().unwrap_or(limits);
+                answer(&|answer| match measure(answer) {
+                    Err(why) => Verdict::skipped(why),
+                    Ok(measured) => {
+                        let words = if measured.words.is_empty() {
+                            limits.unit.show(measured.value)
+                        } else {
+                            format!("{}: {}", limits.unit.show(measured.value), measured.words)
+                        };
+                        let mut verdict = Verdict::new(limits.judge(measured.value), words);
+                        verdict.threshold = limits.show();
+                        verdict.value = Some((measured.value, limits.unit));
+                        if verdict.status != Status::Ok {
+                            verdict.hint = measured.hint;
+                        }
+                        verdict
+                    }
+                })
+            }
+        }
+    }
 }
 
 /// Every check, in the order in which the layers stand on each other.
@@ -157,7 +434,18 @@ pub fn catalogue() -> impl Iterator<Item = &'static Check> {
         network::CHECKS,
         server::CHECKS,
         sqlite::CHECKS,
+        privileges::CHECKS,
+        schema::CHECKS,
         migrations::CHECKS,
+        drift::CHECKS,
+        capacity::CHECKS,
+        replication::CHECKS,
+        activity::CHECKS,
+        wraparound::CHECKS,
+        upkeep::CHECKS,
+        settings::CHECKS,
+        business::CHECKS,
+        backup::CHECKS,
     ]
     .into_iter()
     .flatten()
@@ -176,8 +464,10 @@ pub struct Finding {
     pub status: Status,
     /// What was measured, or why it was skipped.
     pub measured: String,
-    /// The limit that was applied.
-    pub threshold: Option<&'static str>,
+    /// The same as a number, where it is one.
+    pub value: Option<(f64, Unit)>,
+    /// The limits that were applied.
+    pub threshold: Option<String>,
     /// What to do next.
     pub hint: Option<String>,
     /// How long finding out took.
@@ -232,21 +522,19 @@ impl Report {
 /// Judges `facts` by every check.
 #[must_use]
 pub fn judge(facts: &Facts) -> Report {
-    let mut failed: Option<(Layer, &'static str)> = None;
+    let mut failed: Vec<(Layer, &'static str)> = Vec::new();
     let mut findings = Vec::new();
-    let engine = match &facts.config.database {
-        Some(Ok(database)) => Some(database.engine),
-        _ => None,
-    };
-    let applies = |check: &&Check| engine.is_none() || check.engine.is_none() || check.engine == engine;
-    for check in catalogue().filter(applies) {
-        let skipped_for = failed.filter(|(layer, _)| *layer < check.layer).map(|(_, id)| id);
+    for check in catalogue().filter(|check| facts.wants(check)) {
+        let skipped_for = failed
+            .iter()
+            .find(|(layer, _)| check.layer.stands_on(*layer))
+            .map(|(_, id)| *id);
         let verdict = match skipped_for {
             Some(id) => Verdict::skipped(format!("{id} failed")),
-            None => (check.judge)(facts),
+            None => check.verdict(facts),
         };
-        if verdict.status == Status::Fail && failed.is_none() {
-            failed = Some((check.layer, check.id));
+        if verdict.status == Status::Fail {
+            failed.push((check.layer, check.id));
         }
         findings.push(Finding {
             id: check.id,
@@ -254,6 +542,7 @@ pub fn judge(facts: &Facts) -> Report {
             layer: check.layer,
             status: verdict.status,
             measured: verdict.measured,
+            value: verdict.value,
             threshold: verdict.threshold,
             hint: verdict.hint,
             took: verdict.took,

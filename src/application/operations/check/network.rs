@@ -2,20 +2,30 @@
 
 use std::time::Duration;
 
-use super::{Check, FailureClass, Layer, Verdict};
+use super::{Check, FailureClass, Judge, Layer, Question, Verdict};
 use crate::ports::{
     connection::ConnectFailure,
     inspection::{Engine, Facts},
 };
 
-const fn check(id: &'static str, title: &'static str, judge: fn(&Facts) -> Verdict) -> Check {
+const fn check(
+    id: &'static str,
+    title: &'static str,
+    [cause, fix]: [&'static str; 2],
+    judge: fn(&Facts) -> Verdict,
+) -> Check {
     Check {
         id,
         title,
         layer: Layer::Network,
         class: FailureClass::Unreachable,
         engine: Some(Engine::Postgres),
-        judge,
+        deep: false,
+        own: false,
+        cause,
+        fix,
+        question: Question::NONE,
+        judge: Judge::Facts(judge),
     }
 }
 
@@ -25,62 +35,86 @@ const NOT_LOOKED_AT: &str = "not looked at";
 const SLOW_RESOLUTION: Duration = Duration::from_secs(1);
 
 pub(super) const CHECKS: &[Check] = &[
-    check("NET001", "name resolution", |facts| {
-        let Some(network) = &facts.network else {
-            return Verdict::skipped(NOT_LOOKED_AT);
-        };
-        let Some(resolution) = &network.resolution else {
-            return Verdict::skipped(format!("{} needs none", network.address));
-        };
-        match &resolution.value {
-            Ok(addresses) => {
-                let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let verdict = if resolution.took > SLOW_RESOLUTION {
-                    Verdict::warn(list)
-                } else {
-                    Verdict::ok(list)
-                };
-                verdict.threshold("1 s")
+    check(
+        "NET001",
+        "name resolution",
+        [
+            "The host's name does not resolve, or slowly.",
+            "Check its spelling and the name server; inside Compose the host is the service's name.",
+        ],
+        |facts| {
+            let Some(network) = &facts.network else {
+                return Verdict::skipped(NOT_LOOKED_AT);
+            };
+            let Some(resolution) = &network.resolution else {
+                return Verdict::skipped(format!("{} needs none", network.address));
+            };
+            match &resolution.value {
+                Ok(addresses) => {
+                    let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                    let verdict = if resolution.took > SLOW_RESOLUTION {
+                        Verdict::warn(list)
+                    } else {
+                        Verdict::ok(list)
+                    };
+                    verdict.threshold("1 s")
+                }
+                Err(why) => Verdict::fail(why)
+                    .hint("check the host's spelling; inside Compose the host is the service's name, `postgres`"),
             }
-            Err(why) => Verdict::fail(why)
-                .hint("check the host's spelling; inside Compose the host is the service's name, `postgres`"),
-        }
-        .took(resolution.took)
-    }),
-    check("NET002", "connection", |facts| {
-        let Some(network) = &facts.network else {
-            return Verdict::skipped(NOT_LOOKED_AT);
-        };
-        let Some(connection) = &network.connection else {
-            return Verdict::skipped("no address");
-        };
-        match &connection.value {
-            Ok(()) => Verdict::ok(format!("{} accepts", network.address)),
-            Err(error) => {
-                let verdict = Verdict::fail(format!("{}: {}", network.address, error.cause));
-                match &error.hint {
-                    Some(hint) => verdict.hint(hint),
-                    None => verdict,
+            .took(resolution.took)
+        },
+    ),
+    check(
+        "NET002",
+        "connection",
+        [
+            "Nobody answers at that address and port.",
+            "Refused: the server does not run, or listens elsewhere. Timed out or unreachable: a firewall, or a wrong address.",
+        ],
+        |facts| {
+            let Some(network) = &facts.network else {
+                return Verdict::skipped(NOT_LOOKED_AT);
+            };
+            let Some(connection) = &network.connection else {
+                return Verdict::skipped("no address");
+            };
+            match &connection.value {
+                Ok(()) => Verdict::ok(format!("{} accepts", network.address)),
+                Err(error) => {
+                    let verdict = Verdict::fail(format!("{}: {}", network.address, error.cause));
+                    match &error.hint {
+                        Some(hint) => verdict.hint(hint),
+                        None => verdict,
+                    }
                 }
             }
-        }
-        .threshold("3 s")
-        .took(connection.took)
-    }),
-    check("NET003", "encryption", |facts| {
-        let (Some(network), Some(server)) = (&facts.network, &facts.server) else {
-            return Verdict::skipped(NOT_LOOKED_AT);
-        };
-        match &server.value {
-            Err(error) if error.failure == ConnectFailure::Tls => {
-                Verdict::fail(&error.cause).hint("check ?sslmode= and ?sslrootcert= of the URL")
+            .threshold("3 s")
+            .took(connection.took)
+        },
+    ),
+    check(
+        "NET003",
+        "encryption",
+        [
+            "The connection is not encrypted, or the server's certificate is not to be trusted.",
+            "Use ?sslmode=verify-full with ?sslrootcert=; renew an expired certificate.",
+        ],
+        |facts| {
+            let (Some(network), Some(server)) = (&facts.network, &facts.server) else {
+                return Verdict::skipped(NOT_LOOKED_AT);
+            };
+            match &server.value {
+                Err(error) if error.failure == ConnectFailure::Tls => {
+                    Verdict::fail(&error.cause).hint("check ?sslmode= and ?sslrootcert= of the URL")
+                }
+                Err(_) => Verdict::skipped("no session"),
+                Ok(session) => match &session.tls {
+                    Some(version) => Verdict::ok(version),
+                    None if network.is_local => Verdict::ok("none; the server is on this machine"),
+                    None => Verdict::warn("none; the server is on another host").hint("use ?sslmode=verify-full"),
+                },
             }
-            Err(_) => Verdict::skipped("no session"),
-            Ok(session) => match &session.tls {
-                Some(version) => Verdict::ok(version),
-                None if network.is_local => Verdict::ok("none; the server is on this machine"),
-                None => Verdict::warn("none; the server is on another host").hint("use ?sslmode=verify-full"),
-            },
-        }
-    }),
+        },
+    ),
 ];

@@ -1,19 +1,30 @@
 //! SRV: is there a PostgreSQL behind it that lets us in and that we can use?
 
-use super::{Check, FailureClass, Layer, Verdict};
+use super::{Check, FailureClass, Judge, Layer, Question, Verdict};
 use crate::ports::{
     connection::{ConnectError, ConnectFailure},
     inspection::{Engine, Facts, ServerFacts},
 };
 
-const fn check(id: &'static str, title: &'static str, class: FailureClass, judge: fn(&Facts) -> Verdict) -> Check {
+const fn check(
+    id: &'static str,
+    title: &'static str,
+    [cause, fix]: [&'static str; 2],
+    class: FailureClass,
+    judge: fn(&Facts) -> Verdict,
+) -> Check {
     Check {
         id,
         title,
         layer: Layer::Server,
         class,
         engine: Some(Engine::Postgres),
-        judge,
+        deep: false,
+        own: false,
+        cause,
+        fix,
+        question: Question::NONE,
+        judge: Judge::Facts(judge),
     }
 }
 
@@ -56,79 +67,136 @@ fn is_not_accepting(failure: ConnectFailure) -> bool {
 }
 
 pub(super) const CHECKS: &[Check] = &[
-    check("SRV001", "accepting connections", FailureClass::Unreachable, |facts| {
-        session(facts, is_not_accepting, |_| Verdict::ok("yes"))
-    }),
-    check("SRV002", "authentication", FailureClass::Permission, |facts| {
-        session(facts, is_authentication, |_| Verdict::ok("accepted"))
-    }),
-    check("SRV003", "database exists", FailureClass::Unreachable, |facts| {
-        session(facts, is_missing_database, |_| Verdict::ok("yes"))
-    }),
-    check("SRV004", "engine", FailureClass::Failed, |facts| {
-        session(
-            facts,
-            |_| false,
-            |session| {
-                let product = session.version.split(' ').next().unwrap_or_default();
-                let relative = ["CockroachDB", "Yugabyte", "YB-", "Redshift", "EnterpriseDB"]
-                    .into_iter()
-                    .find(|name| session.version.contains(name));
-                match relative {
-                    None if product == "PostgreSQL" => Verdict::ok("PostgreSQL"),
-                    Some(name) => Verdict::warn(format!("{name}, not PostgreSQL itself"))
-                        .hint("dlc is tested on PostgreSQL 15 to 18 only"),
-                    None => Verdict::warn(format!("unknown engine: {product}"))
-                        .hint("dlc is tested on PostgreSQL 15 to 18 only"),
-                }
-            },
-        )
-    }),
-    check("SRV005", "server version", FailureClass::Failed, |facts| {
-        session(
-            facts,
-            |_| false,
-            |session| {
-                let (major, minor) = (session.version_num / 10_000, session.version_num % 10_000);
-                let measured = format!("{major}.{minor}");
-                let verdict = if major < OLDEST_MAJOR {
-                    Verdict::fail(measured).hint("upgrade the server to PostgreSQL 15 or newer")
-                } else {
-                    Verdict::ok(measured)
-                };
-                verdict.threshold("15")
-            },
-        )
-    }),
-    check("SRV006", "session affinity", FailureClass::Failed, |facts| {
-        session(
-            facts,
-            |_| false,
-            |session| match session.session_affinity {
-                Some(true) => Verdict::ok("direct, or a session pooler"),
-                Some(false) => {
-                    Verdict::warn("statements of one session reach several server processes: a transaction pooler")
-                        .hint("set database.pooler: pgbouncer, and DLC_DATABASE__MIGRATION_URL to a direct connection")
-                }
-                None => Verdict::skipped("could not be told"),
-            },
-        )
-    }),
-    check("SRV007", "writable primary", FailureClass::Failed, |facts| {
-        session(
-            facts,
-            |_| false,
-            |session| {
-                if session.in_recovery {
-                    Verdict::warn("a replica: nothing can be written or migrated here")
-                        .hint("point DATABASE_URL at the primary")
-                } else if session.read_only {
-                    Verdict::warn("read-only by default_transaction_read_only")
-                        .hint("ALTER DATABASE … SET default_transaction_read_only = off")
-                } else {
-                    Verdict::ok("yes")
-                }
-            },
-        )
-    }),
+    check(
+        "SRV001",
+        "accepting connections",
+        [
+            "The server is there and lets nobody in: it starts, stops, or has no connection left.",
+            "Wait for it (--wait=60s); for too many connections see CAP001 on another role, or restart an instance.",
+        ],
+        FailureClass::Unreachable,
+        |facts| session(facts, is_not_accepting, |_| Verdict::ok("yes")),
+    ),
+    check(
+        "SRV002",
+        "authentication",
+        [
+            "User or password are wrong, or pg_hba.conf does not let this host in.",
+            "Correct them; with Compose POSTGRES_PASSWORD counts only when the volume is new.",
+        ],
+        FailureClass::Permission,
+        |facts| session(facts, is_authentication, |_| Verdict::ok("accepted")),
+    ),
+    check(
+        "SRV003",
+        "database exists",
+        [
+            "The server has no database of that name.",
+            "Correct the name, or create it: createdb.",
+        ],
+        FailureClass::Unreachable,
+        |facts| session(facts, is_missing_database, |_| Verdict::ok("yes")),
+    ),
+    check(
+        "SRV004",
+        "engine",
+        [
+            "Something else than PostgreSQL answers.",
+            "dlc is tested on PostgreSQL 15 to 18 only.",
+        ],
+        FailureClass::Failed,
+        |facts| {
+            session(
+                facts,
+                |_| false,
+                |session| {
+                    let product = session.version.split(' ').next().unwrap_or_default();
+                    let relative = ["CockroachDB", "Yugabyte", "YB-", "Redshift", "EnterpriseDB"]
+                        .into_iter()
+                        .find(|name| session.version.contains(name));
+                    match relative {
+                        None if product == "PostgreSQL" => Verdict::ok("PostgreSQL"),
+                        Some(name) => Verdict::warn(format!("{name}, not PostgreSQL itself"))
+                            .hint("dlc is tested on PostgreSQL 15 to 18 only"),
+                        None => Verdict::warn(format!("unknown engine: {product}"))
+                            .hint("dlc is tested on PostgreSQL 15 to 18 only"),
+                    }
+                },
+            )
+        },
+    ),
+    check(
+        "SRV005",
+        "server version",
+        [
+            "The server is older than what dlc needs.",
+            "Upgrade to a major that is still supported.",
+        ],
+        FailureClass::Failed,
+        |facts| {
+            session(
+                facts,
+                |_| false,
+                |session| {
+                    let (major, minor) = (session.version_num / 10_000, session.version_num % 10_000);
+                    let measured = format!("{major}.{minor}");
+                    let verdict = if major < OLDEST_MAJOR {
+                        Verdict::fail(measured).hint("upgrade the server to PostgreSQL 15 or newer")
+                    } else {
+                        Verdict::ok(measured)
+                    };
+                    verdict.threshold("15")
+                },
+            )
+        },
+    ),
+    check(
+        "SRV006",
+        "session affinity",
+        [
+            "A pooler lends another server process for each transaction: settings and locks of a session do not last.",
+            "Set database.pooler: pgbouncer, and DLC_DATABASE__MIGRATION_URL to a direct connection.",
+        ],
+        FailureClass::Failed,
+        |facts| {
+            session(
+                facts,
+                |_| false,
+                |session| match session.session_affinity {
+                    Some(true) => Verdict::ok("direct, or a session pooler"),
+                    Some(false) => Verdict::warn(
+                        "statements of one session reach several server processes: a transaction pooler",
+                    )
+                    .hint("set database.pooler: pgbouncer, and DLC_DATABASE__MIGRATION_URL to a direct connection"),
+                    None => Verdict::skipped("could not be told"),
+                },
+            )
+        },
+    ),
+    check(
+        "SRV007",
+        "writable primary",
+        [
+            "Nothing can be written here: a replica, or a database that is set to be read-only.",
+            "Point DATABASE_URL at the primary.",
+        ],
+        FailureClass::Failed,
+        |facts| {
+            session(
+                facts,
+                |_| false,
+                |session| {
+                    if session.in_recovery {
+                        Verdict::warn("a replica: nothing can be written or migrated here")
+                            .hint("point DATABASE_URL at the primary")
+                    } else if session.read_only {
+                        Verdict::warn("read-only by default_transaction_read_only")
+                            .hint("ALTER DATABASE … SET default_transaction_read_only = off")
+                    } else {
+                        Verdict::ok("yes")
+                    }
+                },
+            )
+        },
+    ),
 ];

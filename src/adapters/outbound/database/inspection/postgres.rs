@@ -3,14 +3,14 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use dlc_application::{
     operations::migrate::Known,
     ports::{
         connection::{ConnectError, ConnectFailure},
-        inspection::{ConfigFacts, Facts, NetworkFacts, ServerFacts, Timed},
+        inspection::{Facts, NetworkFacts, ServerFacts, Timed},
     },
 };
 use sqlx::{Connection, Executor, PgConnection, Row};
@@ -19,18 +19,16 @@ use tokio::net::{TcpStream, UnixStream};
 use super::timed;
 use crate::{connection::DatabaseOptions, error, migrator, session::Session};
 
+/// How often the way there and back is measured (§3.3, CAP004).
+const ROUND_TRIPS: usize = 5;
 /// Longest wait for a TCP connection (§3.3, NET002).
 const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 
-pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, known: &[Known], limit: Duration) -> Facts {
+pub(super) async fn inspect(options: &DatabaseOptions, mut facts: Facts, known: &[Known], limit: Duration) -> Facts {
     let started = Instant::now();
     // One limit for the whole round: each stage has what the ones before left.
     let left = || limit.saturating_sub(started.elapsed());
-    let mut facts = Facts {
-        config,
-        network: Some(network(options, limit).await),
-        ..Facts::default()
-    };
+    facts.network = Some(network(options, limit).await);
     let reachable = facts
         .network
         .as_ref()
@@ -39,19 +37,27 @@ pub(super) async fn inspect(options: &DatabaseOptions, config: ConfigFacts, know
     if !reachable {
         return facts;
     }
-    facts.server = Some(timed(within(left(), options, server(options))).await);
-    if matches!(&facts.server, Some(Timed { value: Ok(_), .. })) {
-        let history = async {
-            let mut session = Session::Postgres(options.postgres_session().await?);
-            let history = migrator::read_history(&mut session, known).await;
-            session.close().await;
-            history.map_err(|e| error::connect(&e, &options.url))
-        };
-        let history = within(left(), options, history).await.map_err(|e| e.cause);
-        facts.history = Some(Timed {
-            value: history,
-            took: started.elapsed(),
-        });
+    let opened = timed(within(left(), options, options.postgres_session())).await;
+    let mut session = match opened.value {
+        Ok(session) => session,
+        Err(error) => {
+            facts.server = Some(Timed {
+                value: Err(error),
+                took: opened.took,
+            });
+            return facts;
+        }
+    };
+    let server = within(left(), options, server(&mut session, options)).await;
+    let is_answering = server.is_ok();
+    facts.server = Some(Timed {
+        value: server,
+        took: opened.took,
+    });
+    if is_answering {
+        let mut session = Session::Postgres(session);
+        super::ask(&mut session, &mut facts, known, left()).await;
+        session.close().await;
     }
     facts
 }
@@ -141,8 +147,7 @@ async fn attempt<T>(
         .map_err(|e| error::connect(&sqlx::Error::Io(e), &options.url))
 }
 
-async fn server(options: &DatabaseOptions) -> Result<ServerFacts, ConnectError> {
-    let mut session = options.postgres_session().await?;
+async fn server(session: &mut PgConnection, options: &DatabaseOptions) -> Result<ServerFacts, ConnectError> {
     let failed = |e: sqlx::Error| error::connect(&e, &options.url);
     let row = session
         .fetch_one(
@@ -153,22 +158,31 @@ async fn server(options: &DatabaseOptions) -> Result<ServerFacts, ConnectError> 
         .await
         .map_err(failed)?;
     let pid: i32 = row.get(5);
-    let facts = ServerFacts {
+    let mut trips = Vec::with_capacity(ROUND_TRIPS);
+    let mut clock_ahead = 0.0;
+    for _ in 0..ROUND_TRIPS {
+        let (asked, here) = (Instant::now(), SystemTime::now());
+        let row = session
+            .fetch_one("SELECT extract(epoch FROM clock_timestamp())::float8")
+            .await
+            .map_err(failed)?;
+        let trip = asked.elapsed();
+        // The server read its clock about halfway.
+        let here = here.duration_since(UNIX_EPOCH).unwrap_or_default() + trip / 2;
+        clock_ahead = here.as_secs_f64() - row.get::<f64, _>(0);
+        trips.push(trip);
+    }
+    trips.sort_unstable();
+    Ok(ServerFacts {
         version_num: row.get(0),
         version: row.get(1),
         in_recovery: row.get(2),
         read_only: row.get(3),
         tls: row.get(4),
         session_affinity: session_affinity(options, pid).await,
-        migration_lock_holder: None,
-    };
-    let mut session = Session::Postgres(session);
-    let signed = migrator::has_holder_table(&mut session).await.map_err(failed)?;
-    let holder = migrator::lock_holder(&mut session, signed).await.map_err(failed)?;
-    session.close().await;
-    Ok(ServerFacts {
-        migration_lock_holder: holder.map(|holder| holder.to_string()),
-        ..facts
+        migration_lock_holder: migrator::holder_in_words(session).await.map_err(failed)?,
+        round_trip: trips[ROUND_TRIPS / 2],
+        clock_ahead,
     })
 }
 

@@ -1,12 +1,17 @@
 //! Facts about a SQLite file. Looking leaves nothing behind: no companion file, no lock that a writer would wait for.
 
-use std::{fs, io::Read, path::Path};
+use std::{
+    fs,
+    io::Read,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use dlc_application::{
     operations::migrate::Known,
     ports::{
         connection::ConnectError,
-        inspection::{ConfigFacts, Facts, SqliteContent, SqliteFacts, Timed},
+        inspection::{Facts, SqliteContent, SqliteFacts, Timed},
     },
 };
 use rustix::fs::Access;
@@ -15,7 +20,7 @@ use sqlx::{Row, SqlitePool};
 use super::timed;
 use crate::{
     connection::{DatabaseOptions, companion, directory_of, is_closed, read_only_options},
-    error, migrator,
+    error,
     session::Session,
     writer,
 };
@@ -30,14 +35,12 @@ fn journal_mode_of_closed(path: &Path) -> Option<String> {
 /// `look_at_locks`: only where this process has not opened the file, see [`writer::of`].
 pub(super) async fn inspect(
     options: &DatabaseOptions,
-    config: ConfigFacts,
+    mut facts: Facts,
     known: &[Known],
+    limit: Duration,
     look_at_locks: bool,
 ) -> Facts {
-    let mut facts = Facts {
-        config,
-        ..Facts::default()
-    };
+    let started = Instant::now();
     let Some(path) = options.url.file() else { return facts };
     let mut file = outside(path);
     file.writer = if look_at_locks { Some(writer::of(path)) } else { None };
@@ -50,28 +53,28 @@ pub(super) async fn inspect(
     } else {
         None
     };
+    let deep = facts.options.deep;
     let opened = timed(options.sqlite_pool(read_only_options(path), 1)).await;
-    match opened.value {
+    let is_open = match opened.value {
         Err(e) => {
             file.content = Some(Timed {
                 value: Err(e),
                 took: opened.took,
             });
+            false
         }
         Ok(pool) => {
-            file.content = Some(timed(content(options, &pool, closed_mode)).await);
+            file.content = Some(timed(content(options, &pool, closed_mode, deep)).await);
             pool.close().await;
-            let history = async {
-                let opened = Session::sqlite(options, read_only_options(path)).await;
-                let mut session = opened.map_err(|e| e.cause)?;
-                let history = migrator::read_history(&mut session, known).await;
-                session.close().await;
-                history.map_err(|e| error::migrate(&e, None).to_string())
-            };
-            facts.history = Some(timed(history).await);
+            file.content.as_ref().is_some_and(|content| content.value.is_ok())
         }
-    }
+    };
     facts.sqlite = Some(file);
+    if is_open && let Ok(mut session) = Session::sqlite(options, read_only_options(path)).await {
+        let left = limit.saturating_sub(started.elapsed());
+        super::ask(&mut session, &mut facts, known, left).await;
+        session.close().await;
+    }
     facts
 }
 
@@ -89,6 +92,9 @@ fn outside(path: &Path) -> SqliteFacts {
         directory_exists: directory.is_dir(),
         directory_writable: writable(directory),
         network_file_system: network_file_system(directory),
+        space: rustix::fs::statvfs(directory)
+            .ok()
+            .map(|space| (space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize)),
         writer: None,
         content: None,
     }
@@ -115,12 +121,18 @@ async fn content(
     options: &DatabaseOptions,
     pool: &SqlitePool,
     closed_mode: Option<String>,
+    deep: bool,
 ) -> Result<SqliteContent, ConnectError> {
     let look = async {
         let text =
             |sql: &'static str| async move { Ok::<_, sqlx::Error>(sqlx::query(sql).fetch_one(pool).await?.get(0)) };
         let id: i32 = sqlx::query("PRAGMA application_id").fetch_one(pool).await?.get(0);
-        let quick_check: Vec<String> = sqlx::query("PRAGMA quick_check(10)")
+        let check = if deep {
+            "PRAGMA integrity_check(10)"
+        } else {
+            "PRAGMA quick_check(10)"
+        };
+        let quick_check: Vec<String> = sqlx::query(check)
             .fetch_all(pool)
             .await?
             .iter()

@@ -136,7 +136,7 @@ pub(super) async fn record(session: &mut Session, recorded_by: &str) -> Result<(
 }
 
 /// What has changed since the schema was recorded: one query finds out when nothing has. `None` when none was recorded.
-pub(super) async fn changes_since_recorded(session: &mut Session) -> Result<Option<Vec<Difference>>, sqlx::Error> {
+pub(crate) async fn changes_since_recorded(session: &mut Session) -> Result<Option<Vec<Difference>>, sqlx::Error> {
     if !exists(session, OWN_TABLES[3]).await? {
         return Ok(None);
     }

@@ -86,7 +86,7 @@ pub(crate) struct Found {
 }
 
 /// Finds the runner's tables, as the first question of a look.
-async fn find(session: &mut Session) -> Result<Found, sqlx::Error> {
+pub(crate) async fn find(session: &mut Session) -> Result<Found, sqlx::Error> {
     let sql = find_sql(session.engine());
     let rows = session.begin_look(&sql).await?;
     Ok(found(rows))

@@ -40,7 +40,8 @@ use self::work::Work;
 use crate::{connection::DatabaseOptions, error, session::Session};
 
 pub use catalogue::catalogue;
-pub(crate) use postgres::holder as lock_holder;
+pub(crate) use catalogue::changes_since_recorded;
+pub(crate) use postgres::holder_in_words;
 pub(crate) use work::known;
 
 /// How often a waiting process says so.
@@ -66,9 +67,11 @@ pub struct SqlMigrator {
     settings: MigratorSettings,
 }
 
-/// The history, as the first thing that a look of somebody else's is about.
+/// The history, as the first thing that a look of somebody else's is about. The tables are looked for first: the database
+/// may be none of dlc's, and an error in its log would be noise.
 pub(crate) async fn read_history(session: &mut Session, known: &[Known]) -> Result<History, sqlx::Error> {
-    history::look(session, known).await.map(|(history, _)| history)
+    let found = history::find(session).await?;
+    history::read(session, &found, known).await
 }
 
 /// Tables in one schema and a search path that selects another one: new tables would be made beside the old ones.
@@ -80,11 +83,6 @@ fn refuse_elsewhere(found: &history::Found) -> Result<(), MigrateError> {
             current: current.clone(),
         }),
     }
-}
-
-/// Whether the table is there in which a holder of the lock signs.
-pub(crate) async fn has_holder_table(session: &mut Session) -> Result<bool, sqlx::Error> {
-    history::exists(session, history::OWN_TABLES[2]).await
 }
 
 impl SqlMigrator {

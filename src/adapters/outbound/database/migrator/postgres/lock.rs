@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use dlc_application::ports::migrations::{Holder, MigrateError};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 
 use super::{
     super::{Run, Wait, history},
@@ -74,15 +75,20 @@ impl Lock {
     }
 }
 
-/// Who holds the migration lock; `None` when it is free. `signed`: whether the table is there in which a holder signs.
-pub(crate) async fn holder(session: &mut Session, signed: bool) -> Result<Option<Holder>, sqlx::Error> {
-    // Nearly always it is free, and this is the cheapest way to find that out.
-    let held = format!(
+/// Which server process holds the lock.
+fn held_sql() -> String {
+    format!(
         "SELECT CAST(pid AS text) FROM pg_lock_status() WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid = {} AND objid = {}",
         LOCK >> 32,
         LOCK & 0xffff_ffff
-    );
+    )
+}
+
+/// Who holds the migration lock; `None` when it is free. `signed`: whether the table is there in which a holder signs.
+pub(in super::super) async fn holder(session: &mut Session, signed: bool) -> Result<Option<Holder>, sqlx::Error> {
+    // Nearly always it is free, and this is the cheapest way to find that out.
+    let held = held_sql();
     let Some(pid) = session.text(&held, &[]).await? else {
         return Ok(None);
     };
@@ -128,4 +134,16 @@ pub(crate) async fn holder(session: &mut Session, signed: bool) -> Result<Option
         },
         silent: seconds(next()),
     }))
+}
+
+/// The same in words, as somebody asks who has a plain connection.
+pub(crate) async fn holder_in_words(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let held = connection.fetch_optional(AssertSqlSafe(held_sql())).await?;
+    let Some(pid) = held.map(|row| row.get::<String, _>(0)) else {
+        return Ok(None);
+    };
+    let sql = "SELECT format('%s (pid %s)', coalesce(nullif(application_name, ''), 'an unnamed application'), pid) \
+               FROM pg_stat_activity WHERE pid = CAST($1 AS integer)";
+    let who = sqlx::query(sql).bind(pid).fetch_optional(connection).await?;
+    Ok(who.map(|row| row.get(0)))
 }

@@ -18,7 +18,8 @@ use crate::{
     session::Session,
 };
 
-pub(crate) use lock::holder;
+pub(super) use lock::holder;
+pub(crate) use lock::holder_in_words;
 
 /// The first pause after a table was not to be had; it doubles.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

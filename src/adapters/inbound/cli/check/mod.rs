@@ -1,0 +1,166 @@
+//! `dlc db check`: look, judge, print in the form that is wanted.
+
+mod explain;
+mod report;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use dlc_application::{
+    operations::check::{self, Check, Limits, Report, Status, catalogue},
+    ports::{
+        connection::{ConnectError, ConnectFailure},
+        inspection::{ConfigFacts, DatabaseInspector, Facts, Options},
+    },
+};
+
+use super::{
+    args::{CheckArgs, CheckFormat, FailOn},
+    exit::{Exit, Failure},
+    printer::Printer,
+};
+
+/// Pause between two rounds while waiting.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// `dlc db check`; without an inspector only the configuration is judged.
+///
+/// # Errors
+/// When a check is named that does not exist, or is given limits and measures nothing.
+pub async fn run(
+    inspector: Option<&dyn DatabaseInspector>,
+    config: ConfigFacts,
+    args: CheckArgs,
+    printer: Printer,
+) -> Result<Exit, Failure> {
+    if args.list {
+        explain::list(args.format, printer);
+        return Ok(Exit::Done);
+    }
+    if let Some(id) = &args.explain {
+        explain::explain(find(id)?, args.format, printer);
+        return Ok(Exit::Done);
+    }
+    let options = options(&args)?;
+    loop {
+        let facts = match inspector {
+            Some(inspector) => look(inspector, &config, &options, &args, printer).await,
+            None => Facts::unseen(config.clone(), options.clone()),
+        };
+        let mut report = check::judge(&facts);
+        report.retain(|id| (options.only.is_empty() || options.only.contains(&id)) && !options.skip.contains(&id));
+        let exit = exit(&report, &args);
+        if args.watch.is_some() {
+            printer.clear();
+        }
+        match args.format {
+            CheckFormat::Text => report::text(&report, printer),
+            CheckFormat::Json => printer.json(&report::json(&report, exit)),
+            CheckFormat::Junit => printer.text(&report::junit(&report)),
+            CheckFormat::Nagios => printer.line(&report::nagios(&report)),
+            CheckFormat::Prometheus => printer.text(&report::prometheus(&report)),
+        }
+        match args.watch {
+            None => return Ok(exit),
+            Some(pause) => tokio::time::sleep(pause).await,
+        }
+    }
+}
+
+fn find(id: &str) -> Result<&'static Check, Failure> {
+    catalogue()
+        .find(|check| check.id.eq_ignore_ascii_case(id))
+        .ok_or_else(|| {
+            Failure::new(Exit::Usage, "check_unknown", format!("there is no check {id}")).hint("dlc db check --list")
+        })
+}
+
+fn options(args: &CheckArgs) -> Result<Options, Failure> {
+    let ids = |named: &[String]| {
+        named
+            .iter()
+            .map(|id| find(id).map(|check| check.id))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let mut limits = BTreeMap::new();
+    for threshold in &args.threshold {
+        let check = find(&threshold.id)?;
+        let Some(usual) = check.limits() else {
+            let message = format!("{} measures nothing that could have a limit", check.id);
+            return Err(Failure::new(Exit::Usage, "check_without_limits", message)
+                .hint(format!("dlc db check --explain {}", check.id)));
+        };
+        let other = Limits {
+            warn: Some(threshold.warn),
+            fail: threshold.fail,
+            ..usual
+        };
+        limits.insert(check.id, other);
+    }
+    Ok(Options {
+        deep: args.deep,
+        require_current: args.require_current,
+        strict: args.strict,
+        limits,
+        only: ids(&args.only)?,
+        skip: ids(&args.skip)?,
+    })
+}
+
+fn exit(report: &Report, args: &CheckArgs) -> Exit {
+    if args.format == CheckFormat::Nagios {
+        return Exit::of_monitoring(report.status());
+    }
+    match (report.failure_class(), report.status()) {
+        (Some(class), _) => class.into(),
+        (None, Status::Warn) if args.fail_on == FailOn::Warn => Exit::Failed,
+        _ => Exit::Done,
+    }
+}
+
+/// Looks once, or again and again while waiting can help.
+async fn look(
+    inspector: &dyn DatabaseInspector,
+    config: &ConfigFacts,
+    options: &Options,
+    args: &CheckArgs,
+    printer: Printer,
+) -> Facts {
+    let started = Instant::now();
+    let wait = args.wait.unwrap_or_default();
+    loop {
+        let facts = inspector.inspect(config.clone(), options.clone(), args.timeout).await;
+        let obstacle = obstacle(&facts);
+        let left = wait.saturating_sub(started.elapsed());
+        match obstacle {
+            Some((failure, words)) if failure.heals() && !left.is_zero() => {
+                printer.note(&format!("waiting for the database, {}s left: {words}", left.as_secs()));
+                tokio::time::sleep(PAUSE.min(left)).await;
+            }
+            _ => return facts,
+        }
+    }
+}
+
+/// What kept the inspector from reaching the database.
+fn obstacle(facts: &Facts) -> Option<(ConnectFailure, String)> {
+    if let Some(Err(words)) = facts
+        .network
+        .as_ref()?
+        .resolution
+        .as_ref()
+        .map(|resolution| &resolution.value)
+    {
+        return Some((ConnectFailure::NameNotFound, words.clone()));
+    }
+    let network: Option<&ConnectError> = facts
+        .network
+        .as_ref()?
+        .connection
+        .as_ref()
+        .and_then(|c| c.value.as_ref().err());
+    let server: Option<&ConnectError> = facts.server.as_ref().and_then(|server| server.value.as_ref().err());
+    network.or(server).map(|error| (error.failure, error.cause.clone()))
+}

@@ -1,0 +1,226 @@
+//! The report in each of its forms.
+
+use std::{fmt::Write, time::Duration};
+
+use dlc_application::operations::check::{Finding, Report, Status};
+use serde_json::{Value, json};
+
+use crate::adapters::inbound::cli::{
+    exit::Exit,
+    printer::{Printer, SCHEMA, Tone},
+};
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
+}
+
+pub(super) fn json(report: &Report, exit: Exit) -> Value {
+    let checks: Vec<Value> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "id": finding.id,
+                "title": finding.title,
+                "layer": finding.layer.name(),
+                "status": finding.status.name(),
+                "measured": finding.measured,
+                "value": finding.value.map(|(value, _)| value),
+                "unit": finding.value.map(|(_, unit)| unit.name()),
+                "threshold": finding.threshold,
+                "hint": finding.hint,
+                "duration_ms": milliseconds(finding.took),
+            })
+        })
+        .collect();
+    json!({
+        "schema": SCHEMA,
+        "command": "db check",
+        "exit_code": exit as u8,
+        "status": report.status().name(),
+        "checks": checks,
+    })
+}
+
+fn look_of(status: Status) -> (&'static str, Tone) {
+    match status {
+        Status::Ok => ("✓ ok     ", Tone::Good),
+        Status::Skipped => ("- skipped", Tone::Faint),
+        Status::Warn => ("! warn   ", Tone::Warning),
+        Status::Fail => ("✗ fail   ", Tone::Bad),
+    }
+}
+
+pub(super) fn text(report: &Report, printer: Printer) {
+    // Checks that were skipped for one and the same reason are one line: what failed is what matters.
+    let together = |a: &Finding, b: &Finding| {
+        a.status == Status::Skipped && b.status == Status::Skipped && a.measured == b.measured
+    };
+    for group in report.findings.chunk_by(together) {
+        let Some(Finding {
+            id,
+            title,
+            status,
+            measured,
+            hint,
+            ..
+        }) = group.first()
+        else {
+            continue;
+        };
+        let (word, tone) = look_of(*status);
+        let word = printer.paint(tone, word);
+        match group {
+            [_, .., last] => printer.line(&format!(
+                "{word}  {id} to {} ({} checks): {measured}",
+                last.id,
+                group.len()
+            )),
+            _ => printer.line(&format!("{word}  {id}  {title}: {measured}")),
+        }
+        if let Some(hint) = hint {
+            printer.line(&format!("           {} {hint}", printer.paint(Tone::Faint, "hint:")));
+        }
+    }
+    let count = |status| {
+        report
+            .findings
+            .iter()
+            .filter(|finding| finding.status == status)
+            .count()
+    };
+    printer.line(&format!(
+        "{} ok, {} warnings, {} failures, {} skipped",
+        count(Status::Ok),
+        count(Status::Warn),
+        count(Status::Fail),
+        count(Status::Skipped)
+    ));
+}
+
+/// For CI. A warning is a passed test that says something; a skipped check is a skipped test.
+pub(super) fn junit(report: &Report) -> String {
+    let count = |status| {
+        report
+            .findings
+            .iter()
+            .filter(|finding| finding.status == status)
+            .count()
+    };
+    let seconds = |duration: Duration| format!("{:.6}", duration.as_secs_f64());
+    let all: Duration = report.findings.iter().map(|finding| finding.took).sum();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"dlc db check\" tests=\"{}\" failures=\"{}\" \
+         skipped=\"{}\" time=\"{}\">\n",
+        report.findings.len(),
+        count(Status::Fail),
+        count(Status::Skipped),
+        seconds(all)
+    );
+    for finding in &report.findings {
+        let words = match &finding.hint {
+            Some(hint) => format!("{}; {hint}", finding.measured),
+            None => finding.measured.clone(),
+        };
+        let words = escaped(&words);
+        let inside = match finding.status {
+            Status::Ok => String::new(),
+            Status::Warn => format!("<system-out>warning: {words}</system-out>"),
+            Status::Fail => format!("<failure message=\"{words}\"/>"),
+            Status::Skipped => format!("<skipped message=\"{words}\"/>"),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "    <testcase classname=\"{}\" name=\"{} {}\" time=\"{}\">{inside}</testcase>",
+            finding.layer.name(),
+            finding.id,
+            escaped(finding.title),
+            seconds(finding.took)
+        );
+    }
+    text.push_str("  </testsuite>\n</testsuites>\n");
+    text
+}
+
+/// Text for XML; what XML cannot hold at all is replaced.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+/// One line: the verdict, what is wrong, and the quantities as performance data.
+pub(super) fn nagios(report: &Report) -> String {
+    let word = match report.status() {
+        Status::Ok => "OK",
+        Status::Warn => "WARNING",
+        Status::Fail => "CRITICAL",
+        Status::Skipped => "UNKNOWN",
+    };
+    let bar = |text: &str| text.replace('|', "/");
+    let wrong: Vec<String> = report
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding.status, Status::Warn | Status::Fail))
+        .map(|finding| format!("{} {}: {}", finding.id, finding.title, bar(&finding.measured)))
+        .collect();
+    let good = report
+        .findings
+        .iter()
+        .filter(|finding| finding.status == Status::Ok)
+        .count();
+    let words = if wrong.is_empty() {
+        format!("{good} checks hold")
+    } else {
+        wrong.join("; ")
+    };
+    let data: Vec<String> = report
+        .findings
+        .iter()
+        .filter_map(|finding| Some((finding, finding.value?)))
+        .map(|(finding, (value, unit))| format!("{}={value}{}", finding.id, unit.suffix()))
+        .collect();
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("DLC {word} - {words}|{}", data.join(" "))
+        .trim_end_matches('|')
+        .to_owned()
+}
+
+/// For a scrape or the textfile collector.
+pub(super) fn prometheus(report: &Report) -> String {
+    let mut text = String::from(
+        "# HELP dlc_check_status How a check came out: 0 ok, 1 warn, 2 fail, 3 skipped.\n# TYPE dlc_check_status gauge\n",
+    );
+    for finding in &report.findings {
+        let number = finding.status.number();
+        let _ = writeln!(
+            text,
+            "dlc_check_status{{id=\"{}\",layer=\"{}\"}} {number}",
+            finding.id,
+            finding.layer.name()
+        );
+    }
+    text.push_str("# HELP dlc_check_value What a check measured, in its unit.\n# TYPE dlc_check_value gauge\n");
+    for (finding, (value, unit)) in report
+        .findings
+        .iter()
+        .filter_map(|finding| Some((finding, finding.value?)))
+    {
+        let _ = writeln!(
+            text,
+            "dlc_check_value{{id=\"{}\",unit=\"{}\"}} {value}",
+            finding.id,
+            unit.name()
+        );
+    }
+    text
+}

@@ -1,0 +1,138 @@
+//! DRF: is the live schema the one that the last run left, and the one that the code needs?
+
+use super::{Check, FailureClass, Judge, Layer, Question, Verdict, text};
+use crate::ports::inspection::Engine;
+
+const fn check(id: &'static str, title: &'static str, [cause, fix]: [&'static str; 2], judge: Judge) -> Check {
+    Check {
+        id,
+        title,
+        layer: Layer::Drift,
+        class: FailureClass::Failed,
+        engine: None,
+        deep: false,
+        own: false,
+        cause,
+        fix,
+        question: Question::NONE,
+        judge,
+    }
+}
+
+/// The tables and columns that the service's statements name, less those that `$exists` finds.
+macro_rules! missing_columns {
+    ($exists:literal) => {
+        concat!(
+            "WITH need (t, c) AS (VALUES ('bootstrap_metadata', 'bootstrap_version'), ('bootstrap_metadata', 'created_at'), ",
+            "('users', 'id'), ('users', 'created_at'), ('users', 'updated_at'), ('users', 'deleted_at'), ",
+            "('users', 'username'), ('users', 'password_hash'), ('users', 'description'), ('users', 'current_goal'), ",
+            "('users', 'is_admin'), ('users', 'allow_password_reset'), ('users', 'last_login'), ",
+            "('greet_history', 'id'), ('greet_history', 'created_at'), ('greet_history', 'user_id'), ",
+            "('greet_history', 'message'), ('greet_history', 'context'), ",
+            "('coupons', 'name'), ('coupons', 'amount'), ('coupons', 'remaining_amount'), ('coupons', 'created_at'), ",
+            "('claims', 'id'), ('claims', 'user_id'), ('claims', 'coupon_name'), ('claims', 'created_at')) ",
+            "SELECT CAST(t || '.' || c AS text) FROM need WHERE NOT EXISTS (",
+            $exists,
+            ") ORDER BY 1"
+        )
+    };
+}
+
+pub(super) const CHECKS: &[Check] = &[
+    check(
+        "DRF001",
+        "schema since the last run",
+        [
+            "Somebody has changed the schema since the last migration, past dlc.",
+            "dlc migrate verify names every object. Put the change into a migration or take it back; then dlc migrate repair.",
+        ],
+        Judge::Facts(|facts| {
+            let Some(drift) = &facts.drift else {
+                return Verdict::skipped("not looked at");
+            };
+            match &drift.value {
+                Err(why) => Verdict::skipped(format!("could not be asked: {why}")),
+                Ok(None) => Verdict::skipped("no schema was recorded"),
+                Ok(Some(changes)) if changes.is_empty() => Verdict::ok("as recorded"),
+                Ok(Some(changes)) => {
+                    let words: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                    let words = format!("{} changed: {}", changes.len(), words.join("; "));
+                    let verdict = if facts.options.strict {
+                        Verdict::fail(words)
+                    } else {
+                        Verdict::warn(words)
+                    };
+                    verdict.hint("dlc migrate verify")
+                }
+            }
+            .took(drift.took)
+        }),
+    ),
+    Check {
+        own: true,
+        question: Question {
+            postgres: Some(missing_columns!(
+                "SELECT 1 FROM pg_attribute a WHERE a.attrelid = to_regclass(t) AND a.attname = c \
+                 AND a.attnum > 0 AND NOT a.attisdropped"
+            )),
+            sqlite: Some(missing_columns!("SELECT 1 FROM pragma_table_info(t) WHERE name = c")),
+        },
+        ..check(
+            "DRF002",
+            "tables and columns in use",
+            [
+                "A table or column is gone that the service's statements name: they fail.",
+                "dlc migrate status tells whether migrations are pending; dlc migrate verify, what was changed by hand.",
+            ],
+            Judge::Answer(|answer| {
+                let missing: Vec<&str> = answer.rows.iter().map(|row| text(row, 0)).collect();
+                if missing.is_empty() {
+                    Verdict::ok("all there")
+                } else if answer.facts.history.as_ref().is_some_and(|history| {
+                    history
+                        .value
+                        .as_ref()
+                        .is_ok_and(|history| history.pending().next().is_some())
+                }) {
+                    Verdict::skipped(format!(
+                        "migrations are pending; missing so far: {}",
+                        missing.join(", ")
+                    ))
+                } else {
+                    Verdict::fail(format!("missing: {}", missing.join(", "))).hint("dlc migrate verify")
+                }
+            }),
+        )
+    },
+    Check {
+        engine: Some(Engine::Postgres),
+        question: Question::postgres(
+            "SELECT format('index %s is invalid', i.indexrelid::regclass), \
+                    format('REINDEX INDEX CONCURRENTLY %s;', i.indexrelid::regclass) \
+             FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+             WHERE NOT i.indisvalid AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
+             UNION ALL \
+             SELECT format('constraint %s of %s is not validated', quote_ident(k.conname), k.conrelid::regclass), \
+                    format('ALTER TABLE %s VALIDATE CONSTRAINT %s;', k.conrelid::regclass, quote_ident(k.conname)) \
+             FROM pg_constraint k WHERE NOT k.convalidated AND k.conrelid <> 0 \
+               AND k.connamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
+             ORDER BY 1",
+        ),
+        ..check(
+            "DRF003",
+            "invalid indexes and constraints",
+            [
+                "An index was left invalid by a concurrent build that was cut short: it costs writes and serves no read. Or a \
+                 constraint was added NOT VALID and old rows were never checked.",
+                "Rebuild the index, validate the constraint; neither keeps writers waiting.",
+            ],
+            Judge::Answer(|answer| {
+                if answer.rows.is_empty() {
+                    return Verdict::ok("none");
+                }
+                let column = |index| answer.rows.iter().map(|row| text(row, index)).collect::<Vec<_>>();
+                Verdict::warn(column(0).join("; ")).hint(column(1).join(" "))
+            }),
+        )
+    },
+];

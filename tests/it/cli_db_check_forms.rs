@@ -1,0 +1,120 @@
+//! `dlc db check`: the forms of its report, and what it tells without looking.
+
+use crate::harness::{Database, Dlc, Engine, Running, on_both_engines, snapshot};
+
+on_both_engines! {
+    async fn nagios_gets_one_line_and_its_own_exit_codes(database: Database) {
+        let arguments = |more: &'static [&'static str]| -> Vec<&'static str> {
+            ["db", "check", "--format", "nagios", "--only", "MIG001,DSK002"].iter().chain(more).copied().collect()
+        };
+        let good = database.dlc().run(&arguments(&[])).await;
+        assert_eq!((good.code, good.lines().len()), (0, 1), "{good:?}");
+        assert!(good.stdout.starts_with("DLC OK - 2 checks hold|DSK002="), "{good:?}");
+        let critical = database.dlc().run(&arguments(&["--threshold", "DSK002=1,2"])).await;
+        assert!(critical.code == 2 && critical.stdout.starts_with("DLC CRITICAL - DSK002 size of the database: "), "{critical:?}");
+        database.dlc().run(&["migrate", "down", "--yes"]).await;
+        let warning = database.dlc().run(&arguments(&[])).await;
+        assert!(warning.code == 1 && warning.stdout.starts_with("DLC WARNING - MIG001 pending migrations: 1 pending"), "{warning:?}");
+    }
+
+    async fn junit_and_prometheus_are_well_formed(database: Database) {
+        database.dlc().run(&["migrate", "down", "--yes"]).await;
+        let junit = database.dlc().run(&["db", "check", "--format", "junit", "--require-current", "--skip", "SET001"]).await;
+        assert_eq!(junit.code, 1, "{junit:?}");
+        assert!(junit.stdout.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"dlc db check\" tests=\""), "{junit:?}");
+        assert_eq!(junit.stdout.matches("<testcase ").count(), junit.stdout.matches("</testcase>").count());
+        assert!(junit.stdout.contains("name=\"MIG001 pending migrations\""), "{junit:?}");
+        assert!(junit.stdout.contains("<failure message=\"1 pending: m20261121_000005_create_claims; dlc migrate up\"/>"), "{junit:?}");
+        let prometheus = database.dlc().run(&["db", "check", "--format", "prometheus"]).await;
+        assert!(prometheus.stdout.contains("# TYPE dlc_check_status gauge\n"), "{prometheus:?}");
+        assert!(prometheus.stdout.contains("dlc_check_status{id=\"MIG001\",layer=\"migrations\"} 1\n"), "{prometheus:?}");
+        assert!(prometheus.stdout.contains("dlc_check_value{id=\"DSK002\",unit=\"bytes\"} "), "{prometheus:?}");
+    }
+
+    async fn watching_goes_on_until_somebody_ends_it(database: Database) {
+        let watching: Running = database.dlc().start(&["db", "check", "--watch", "50ms", "--only", "MIG001"]);
+        while watching.printed().matches("MIG001").count() < 3 {
+            tokio::task::yield_now().await;
+        }
+        watching.signal(rustix::process::Signal::INT);
+        assert_eq!(watching.finished().await.code, 130);
+    }
+}
+
+#[tokio::test]
+async fn every_check_explains_itself_and_the_document_has_them_all() {
+    let list = Dlc::new()
+        .run(&["db", "check", "--list", "--format", "json"])
+        .await
+        .json();
+    let mut document = String::from(
+        "# Checks\n\nWhat `dlc db check` looks at, layer by layer. A failure makes the checks of the layers that stand on it\n\
+         *skipped*; health stands on a session alone. Made from the program by `just snapshots`; never edited.\n",
+    );
+    for check in list["checks"].as_array().unwrap() {
+        let id = check["id"].as_str().unwrap();
+        let explained = Dlc::new()
+            .run(&["db", "check", "--explain", id, "--format", "json"])
+            .await
+            .json();
+        let text = |member: &str| explained[member].as_str().unwrap_or_default().to_owned();
+        assert!(text("cause").len() > 20 && text("fix").len() > 10, "{explained}");
+        let engine = explained["engine"].as_str().map_or("both engines", |engine| {
+            if engine == "sqlite" { "SQLite" } else { "PostgreSQL" }
+        });
+        let deep = if explained["deep"] == true {
+            ", with `--deep` only"
+        } else {
+            ""
+        };
+        document.push_str(&format!(
+            "\n## {id}\n\n**{}** ({}, {engine}{deep}). {}\n\n",
+            text("title"),
+            text("layer"),
+            text("cause")
+        ));
+        document.push_str(&format!("To mend it: {}\n", text("fix")));
+        if let Some(limits) = explained["thresholds"].as_str() {
+            document.push_str(&format!("\nLimits (warn / fail): {limits}.\n"));
+        }
+    }
+    snapshot::assert_file("docs/checks.md", &document);
+    let people = Dlc::new().run(&["db", "check", "--explain", "lck002"]).await;
+    assert!(
+        people.stdout.starts_with("LCK002  long transactions  (health)\n"),
+        "{people:?}"
+    );
+    assert!(people.stdout.contains("Asked of PostgreSQL:\n  SELECT "), "{people:?}");
+}
+
+#[tokio::test]
+async fn wrong_limits_and_unknown_checks_are_64() {
+    for (arguments, words) in [
+        (&["--explain", "XYZ001"][..], "there is no check XYZ001"),
+        (&["--threshold", "LCK002"], "write it as ID=WARN or ID=WARN,FAIL"),
+        (&["--threshold", "LCK002=a,b"], "write it as ID=WARN or ID=WARN,FAIL"),
+        (
+            &["--threshold", "MIG001=1"],
+            "MIG001 measures nothing that could have a limit",
+        ),
+    ] {
+        let arguments: Vec<&str> = ["db", "check"].iter().chain(arguments).copied().collect();
+        Dlc::new().run(&arguments).await.assert_error(64, words);
+    }
+}
+
+#[tokio::test]
+async fn somebody_else_s_database_is_judged_without_dlc_s_own_checks() {
+    let database = Database::empty(Engine::Postgres).await;
+    database.execute("CREATE TABLE theirs (id serial PRIMARY KEY)").await;
+    let checked = Dlc::new()
+        .run(&["db", "check", "--url", &database.url, "--format", "json"])
+        .await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    for check in checked.json()["checks"].as_array().unwrap() {
+        let id = check["id"].as_str().unwrap();
+        if ["PRV002", "DRF002", "BIZ001"].contains(&id) {
+            assert_eq!(check["measured"], "the database was never migrated by dlc", "{check}");
+        }
+    }
+}

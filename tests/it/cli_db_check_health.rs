@@ -1,0 +1,558 @@
+//! `dlc db check`: what keeps a database healthy. Each check is made to fail on a real database, and passes on another.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::{
+    cli_db_check::{assert_status, check, finding},
+    harness::{Database, Dlc, Engine, Finished, PgBouncer, Prepared, on_both_engines, postgres},
+};
+
+/// Nothing here takes longer to become true.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// One check of one database.
+async fn one(database: &Database, id: &str, more: &[&str]) -> Finished {
+    let arguments: Vec<&str> = ["db", "check", "--only", id, "--format", "json"]
+        .iter()
+        .chain(more)
+        .copied()
+        .collect();
+    database.dlc().run(&arguments).await
+}
+
+/// Asserts a check's status, and returns it.
+fn assert_one(checked: &Finished, id: &str, status: &str, words: &str) -> Value {
+    assert_status(checked, id, status);
+    let report = checked.json();
+    let found = finding(&report, id).clone();
+    assert!(found.to_string().contains(words), "{words:?} is not in {found}");
+    found
+}
+
+async fn session(database: &Database, name: &str) -> PgConnection {
+    PgConnection::connect(&format!("{}?application_name={name}", database.url))
+        .await
+        .unwrap()
+}
+
+/// A role that may log in and nothing else.
+struct Role<'a> {
+    database: &'a Database,
+    name: String,
+}
+
+impl<'a> Role<'a> {
+    async fn new(database: &'a Database) -> Self {
+        let name = format!("role_of_{}", database.name());
+        database
+            .execute(&format!("CREATE ROLE {name} LOGIN PASSWORD 'role'"))
+            .await;
+        Self { database, name }
+    }
+
+    async fn dlc(&self) -> Dlc {
+        let port = postgres::cluster().await.port;
+        let url = format!(
+            "postgres://{}:role@127.0.0.1:{port}/{}",
+            self.name,
+            self.database.name()
+        );
+        Dlc::new().env("DATABASE_URL", &url)
+    }
+
+    async fn grant(&self, what: &str) {
+        self.database.execute(&format!("GRANT {what} TO {}", self.name)).await;
+    }
+
+    async fn remove(self) {
+        let name = &self.name;
+        self.database
+            .execute(&format!(
+                "REASSIGN OWNED BY {name} TO dlc_test; DROP OWNED BY {name}; DROP ROLE {name}"
+            ))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn an_ordinary_owner_on_a_server_with_its_defaults_passes_every_check_deep_ones_too() {
+    let database = Database::empty(Engine::Postgres).await;
+    let role = Role::new(&database).await;
+    let own = format!("ALTER DATABASE {} OWNER TO {}", database.name(), role.name);
+    database.execute(&own).await;
+    let wait = format!("ALTER DATABASE {} SET synchronous_commit = on", database.name());
+    database.execute(&wait).await;
+    assert_eq!(role.dlc().await.run(&["migrate", "up"]).await.code, 0);
+    let checked = role
+        .dlc()
+        .await
+        .run(&[
+            "db",
+            "check",
+            "--deep",
+            "--strict",
+            "--require-current",
+            "--fail-on",
+            "warn",
+            "--format",
+            "json",
+        ])
+        .await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let report = checked.json();
+    let skipped: Vec<&str> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["status"] != "ok")
+        .map(|check| check["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(skipped, ["NET001", "PRF001", "BAK001"], "{report}");
+    let own = format!("ALTER DATABASE {} OWNER TO dlc_test", database.name());
+    database.execute(&own).await;
+    role.remove().await;
+}
+
+#[tokio::test]
+async fn missing_grants_are_77_with_the_exact_grant() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let role = Role::new(&database).await;
+    let checked = check(&role.dlc().await).await;
+    assert_eq!(checked.code, 77);
+    let hint = format!("GRANT USAGE, CREATE ON SCHEMA public TO {};", role.name);
+    assert_one(&checked, "PRV001", "fail", &hint);
+    // Its own layer goes on, later ones do not, and health stands on a session alone.
+    role.grant("SELECT, UPDATE, DELETE ON claims").await;
+    role.grant("SELECT, INSERT, UPDATE, DELETE ON users, greet_history, coupons, bootstrap_metadata")
+        .await;
+    role.grant("USAGE ON SEQUENCE users_id_seq, greet_history_id_seq").await;
+    role.grant("SELECT ON seaql_migrations, dlc_migrations, dlc_schema_snapshot")
+        .await;
+    let checked = check(&role.dlc().await).await;
+    let found = assert_one(&checked, "PRV002", "fail", "GRANT INSERT ON claims TO");
+    assert_eq!(
+        found["hint"],
+        format!(
+            "GRANT INSERT ON claims TO {0}; GRANT USAGE ON SEQUENCE claims_id_seq TO {0};",
+            role.name
+        )
+    );
+    assert_one(&checked, "MIG001", "skipped", "PRV001 failed");
+    assert_one(&checked, "LCK001", "ok", "none");
+    assert_one(&checked, "PRV003", "ok", &role.name);
+    let separate = role.dlc().await.env("DLC_DATABASE__MIGRATION_URL", &database.url);
+    assert_one(
+        &check(&separate).await,
+        "PRV001",
+        "ok",
+        "migrations have a connection of their own",
+    );
+    assert_one(&one(&database, "PRV003", &[]).await, "PRV003", "warn", "is a superuser");
+    role.remove().await;
+}
+
+#[tokio::test]
+async fn a_search_path_that_selects_nothing_and_an_empty_database_are_told() {
+    let database = Database::empty(Engine::Postgres).await;
+    assert_one(&one(&database, "SCH002", &[]).await, "SCH002", "warn", "never migrated");
+    let path = format!("ALTER DATABASE {} SET search_path = nowhere", database.name());
+    database.execute(&path).await;
+    assert_one(
+        &one(&database, "SCH001", &[]).await,
+        "SCH001",
+        "fail",
+        "no schema of the search path exists: nowhere",
+    );
+}
+
+on_both_engines! {
+    async fn a_schema_that_was_changed_past_dlc_is_drift(database: Database) {
+        assert_one(&one(&database, "DRF001", &[]).await, "DRF001", "ok", "as recorded");
+        database.execute("ALTER TABLE users DROP COLUMN description").await;
+        let checked = one(&database, "DRF001", &[]).await;
+        assert_one(&checked, "DRF001", "warn", "column users.description is missing");
+        assert_eq!(checked.code, 0);
+        assert_one(&one(&database, "DRF001", &["--strict"]).await, "DRF001", "fail", "1 changed");
+        assert_one(&one(&database, "DRF002", &[]).await, "DRF002", "fail", "missing: users.description");
+    }
+
+    async fn pending_is_a_failure_when_current_is_required(database: Database) {
+        database.dlc().run(&["migrate", "down", "--yes"]).await;
+        assert_one(&one(&database, "MIG001", &[]).await, "MIG001", "warn", "1 pending");
+        let required = one(&database, "MIG001", &["--require-current"]).await;
+        assert_one(&required, "MIG001", "fail", "1 pending");
+        assert_eq!(required.code, 1);
+    }
+
+    async fn books_that_do_not_add_up_are_found(database: Database) {
+        database.execute("INSERT INTO coupons (name, amount, remaining_amount) VALUES ('c', 5, 3)").await;
+        database.execute("INSERT INTO claims (user_id, coupon_name) VALUES ('a', 'c'), ('b', 'c')").await;
+        assert_one(&one(&database, "BIZ001", &[]).await, "BIZ001", "ok", "every coupon adds up");
+        database.execute("UPDATE coupons SET remaining_amount = 4").await;
+        assert_one(&one(&database, "BIZ001", &[]).await, "BIZ001", "fail", "c: 4 of 5 left, 2 claims (0 double)");
+    }
+
+    async fn sizes_are_told_and_limits_can_be_others(database: Database) {
+        let size = assert_one(&one(&database, "DSK002", &[]).await, "DSK002", "ok", "");
+        assert!(size["value"].as_f64().unwrap() > 4096.0 && size["unit"] == "bytes", "{size}");
+        let large = one(&database, "DSK002", &["--threshold", "DSK002=1,2"]).await;
+        assert_one(&large, "DSK002", "fail", "");
+        assert_eq!(large.code, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_full_file_system_is_told() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    assert_one(
+        &one(&database, "DSK001", &["--threshold", "DSK001=100.1"]).await,
+        "DSK001",
+        "ok",
+        "free",
+    );
+    assert_one(
+        &one(&database, "DSK001", &["--threshold", "DSK001=0,0.001"]).await,
+        "DSK001",
+        "fail",
+        "free",
+    );
+}
+
+#[tokio::test]
+async fn invalid_indexes_and_constraints_are_named_with_the_line_that_mends_them() {
+    let database = Database::migrated(Engine::Postgres).await;
+    assert_one(&one(&database, "DRF003", &[]).await, "DRF003", "ok", "none");
+    database
+        .execute("INSERT INTO coupons (name, amount, remaining_amount) VALUES ('c', 2, 0)")
+        .await;
+    database
+        .execute("INSERT INTO claims (user_id, coupon_name) VALUES ('a', 'c'), ('b', 'c')")
+        .await;
+    database
+        .refusal("CREATE UNIQUE INDEX CONCURRENTLY broken ON claims (coupon_name)")
+        .await;
+    database
+        .execute("ALTER TABLE claims ADD CONSTRAINT late CHECK (length(user_id) > 0) NOT VALID")
+        .await;
+    let found = assert_one(
+        &one(&database, "DRF003", &[]).await,
+        "DRF003",
+        "warn",
+        "index broken is invalid",
+    );
+    assert_eq!(
+        found["hint"],
+        "ALTER TABLE claims VALIDATE CONSTRAINT late; REINDEX INDEX CONCURRENTLY broken;"
+    );
+}
+
+#[tokio::test]
+async fn a_pool_that_is_too_large_is_told_with_the_largest_that_fits() {
+    let database = Database::migrated(Engine::Postgres).await;
+    assert_one(
+        &one(&database, "CAP002", &[]).await,
+        "CAP002",
+        "ok",
+        "10 connections × 1 instances × 2 = 20 of 297",
+    );
+    let large = database
+        .dlc()
+        .env("DLC_DATABASE__MAX_OPEN_CONNS", "50")
+        .env("DLC_DATABASE__INSTANCES", "4")
+        .run(&["db", "check", "--only", "CAP002", "--format", "json"])
+        .await;
+    assert_one(
+        &large,
+        "CAP002",
+        "fail",
+        "largest safe pool: DLC_DATABASE__MAX_OPEN_CONNS=37",
+    );
+    assert_eq!(large.code, 1);
+}
+
+#[tokio::test]
+async fn what_is_measured_is_held_against_its_limits() {
+    let database = Database::migrated(Engine::Postgres).await;
+    database
+        .execute("INSERT INTO users (username, password_hash) SELECT n, 'x' FROM generate_series(1, 3000) n")
+        .await;
+    database.execute("DELETE FROM users WHERE id % 2 = 0").await;
+    for id in ["CAP001", "CAP003", "CAP004", "CLK001", "WRP001", "BLT001", "BLT002"] {
+        let deep = if id == "BLT001" { &["--deep"][..] } else { &[] };
+        assert_one(&one(&database, id, deep).await, id, "ok", "");
+        let threshold = format!("{id}=0,0.000000001");
+        let strict = one(&database, id, &["--threshold", &threshold]).await;
+        let found = assert_one(&strict, id, "fail", "");
+        assert!(found["value"].as_f64().unwrap() > 0.0, "{found}");
+    }
+}
+
+#[tokio::test]
+async fn a_blocked_session_and_a_long_transaction_are_named_with_their_blockers() {
+    let database = Database::migrated(Engine::Postgres).await;
+    assert_one(&one(&database, "LCK001", &[]).await, "LCK001", "ok", "none");
+    let mut holder = session(&database, "holder").await;
+    holder.execute("BEGIN; LOCK TABLE coupons").await.unwrap();
+    let mut waiter = session(&database, "waiter").await;
+    let waiting = tokio::spawn(async move { waiter.execute("SELECT * FROM coupons").await.map(drop) });
+    let limits = ["--threshold", "LCK001=0,0.001", "--threshold", "LCK002=0,0.001"];
+    let started = Instant::now();
+    loop {
+        assert!(started.elapsed() < LIMIT);
+        let checked = one(&database, "LCK001", &limits).await;
+        if finding(&checked.json(), "LCK001")["status"] == "fail" {
+            let found = assert_one(&checked, "LCK001", "fail", "(waiter) waits for pid ");
+            assert!(
+                found["measured"]
+                    .as_str()
+                    .unwrap()
+                    .contains("(holder, idle in transaction)"),
+                "{found}"
+            );
+            assert!(
+                found["hint"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with("SELECT pg_terminate_backend("),
+                "{found}"
+            );
+            break;
+        }
+    }
+    assert_one(
+        &one(&database, "LCK002", &limits).await,
+        "LCK002",
+        "fail",
+        "(holder), idle in transaction",
+    );
+    holder.execute("ROLLBACK").await.unwrap();
+    waiting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_forgotten_prepared_transaction_is_named_with_the_line_that_ends_it() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let gid = format!("forgotten in {}", database.name());
+    let mut session = session(&database, "forgetful").await;
+    session
+        .execute(AssertSqlSafe(format!("BEGIN; PREPARE TRANSACTION '{gid}'")))
+        .await
+        .unwrap();
+    let found = assert_one(
+        &one(&database, "LCK003", &["--threshold", "LCK003=0,0.001"]).await,
+        "LCK003",
+        "fail",
+        "forgotten",
+    );
+    assert_eq!(found["hint"], format!("ROLLBACK PREPARED '{gid}';"));
+    session
+        .execute(AssertSqlSafe(format!("ROLLBACK PREPARED '{gid}'")))
+        .await
+        .unwrap();
+    assert_one(&one(&database, "LCK003", &[]).await, "LCK003", "ok", "none");
+}
+
+#[tokio::test]
+async fn a_dump_is_in_the_way_of_pending_migrations_alone() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let mut dump = session(&database, "pg_dump").await;
+    dump.execute("BEGIN; LOCK TABLE claims IN ACCESS SHARE MODE")
+        .await
+        .unwrap();
+    assert_one(
+        &one(&database, "LCK004", &[]).await,
+        "LCK004",
+        "ok",
+        "nothing is pending",
+    );
+    let newer = database.dlc().with_migrations("expanded");
+    let checked = newer
+        .run(&["db", "check", "--only", "LCK004", "--format", "json"])
+        .await;
+    assert_one(
+        &checked,
+        "LCK004",
+        "fail",
+        "(pg_dump) reads claims, and migrations are pending",
+    );
+    dump.execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
+async fn sequences_that_run_out_or_lag_behind_are_told_with_the_line_that_mends_them() {
+    let database = Database::migrated(Engine::Postgres).await;
+    database
+        .execute("INSERT INTO users (id, username, password_hash) VALUES (41, 'a', 'x')")
+        .await;
+    let found = assert_one(
+        &one(&database, "WRP003", &[]).await,
+        "WRP003",
+        "fail",
+        "users_id_seq is at 0, users.id at 41",
+    );
+    database
+        .execute(found["hint"].as_str().unwrap().trim_end_matches(';'))
+        .await;
+    assert_one(&one(&database, "WRP003", &[]).await, "WRP003", "ok", "none");
+    assert_one(&one(&database, "WRP002", &[]).await, "WRP002", "ok", "is at");
+    database.execute("SELECT setval('claims_id_seq', 2100000000)").await;
+    assert_one(
+        &one(&database, "WRP002", &[]).await,
+        "WRP002",
+        "fail",
+        "claims.id is at 2100000000",
+    );
+}
+
+#[tokio::test]
+async fn indexes_that_are_the_same_and_foreign_keys_without_one_are_told() {
+    let database = Database::migrated(Engine::Postgres).await;
+    assert_one(&one(&database, "PRF002", &[]).await, "PRF002", "ok", "nothing to see");
+    database.execute("CREATE INDEX twice ON claims (coupon_name)").await;
+    assert_one(
+        &one(&database, "PRF002", &["--deep"]).await,
+        "PRF002",
+        "warn",
+        "indexes idx_claims_coupon_name and twice are the same",
+    );
+    database.execute("DROP INDEX twice").await;
+    database
+        .execute("INSERT INTO greet_history (message) SELECT 'm' FROM generate_series(1, 2000); ANALYZE greet_history")
+        .await;
+    assert_one(
+        &one(&database, "PRF002", &["--deep"]).await,
+        "PRF002",
+        "warn",
+        "foreign key greet_history_user_id_fkey on greet_history has no index",
+    );
+}
+
+#[tokio::test]
+async fn collation_encoding_and_time_zone_are_looked_at() {
+    let database = Database::migrated(Engine::Postgres).await;
+    assert_one(&one(&database, "COL001", &[]).await, "COL001", "ok", "");
+    let version = format!(
+        "UPDATE pg_database SET datcollversion = '1.0' WHERE datname = '{}'",
+        database.name()
+    );
+    database.execute(&version).await;
+    assert_one(
+        &one(&database, "COL001", &[]).await,
+        "COL001",
+        "warn",
+        "REFRESH COLLATION VERSION",
+    );
+    assert_one(&one(&database, "COL002", &[]).await, "COL002", "ok", "UTF8, UTC");
+    let zone = format!("ALTER DATABASE {} SET TimeZone = 'Europe/Berlin'", database.name());
+    database.execute(&zone).await;
+    assert_one(
+        &one(&database, "COL002", &[]).await,
+        "COL002",
+        "warn",
+        "UTF8, Europe/Berlin",
+    );
+    let ascii = format!("{}_ascii", database.name());
+    let make = format!("CREATE DATABASE {ascii} ENCODING 'SQL_ASCII' TEMPLATE template0");
+    postgres::cluster().await.execute("postgres", &make).await;
+    let dlc = Dlc::new().env("DATABASE_URL", &postgres::cluster().await.url(&ascii));
+    let checked = dlc.run(&["db", "check", "--only", "COL002", "--format", "json"]).await;
+    postgres::cluster().await.remove(&ascii).await;
+    assert_one(&checked, "COL002", "fail", "SQL_ASCII");
+}
+
+#[tokio::test]
+async fn what_a_crash_would_lose_and_what_nothing_ends_is_told() {
+    let database = Database::migrated(Engine::Postgres).await;
+    assert_one(
+        &one(&database, "SET001", &[]).await,
+        "SET001",
+        "warn",
+        "synchronous_commit = off",
+    );
+    let wait = format!("ALTER DATABASE {} SET synchronous_commit = on", database.name());
+    database.execute(&wait).await;
+    assert_one(&one(&database, "SET001", &[]).await, "SET001", "ok", "");
+    let unlimited = database.dlc().env("DLC_DATABASE__STATEMENT_TIMEOUT", "0s");
+    let checked = unlimited
+        .run(&["db", "check", "--only", "SET001", "--format", "json"])
+        .await;
+    assert_one(&checked, "SET001", "warn", "DLC_DATABASE__STATEMENT_TIMEOUT");
+}
+
+#[tokio::test]
+async fn a_transaction_pooler_is_noticed_and_its_role_must_bring_limits() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let hidden = PgBouncer::start(Prepared::KnownAndHidden).await.unwrap();
+    let dlc = Dlc::new().env("DATABASE_URL", &hidden.url(&database));
+    let checked = dlc.run(&["db", "check", "--only", "SRV006", "--format", "json"]).await;
+    assert_one(&checked, "SRV006", "warn", "a transaction pooler");
+    let declared = Dlc::new()
+        .env("DATABASE_URL", &hidden.url(&database))
+        .env("DLC_DATABASE__POOLER", "pgbouncer");
+    let checked = declared
+        .run(&["db", "check", "--only", "SET001", "--format", "json"])
+        .await;
+    assert_one(
+        &checked,
+        "SET001",
+        "warn",
+        "ALTER ROLE dlc_test SET statement_timeout = '5s';",
+    );
+}
+
+#[tokio::test]
+async fn a_standby_a_lag_a_forgotten_slot_and_a_server_without_fsync_are_told() {
+    let standby = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let cluster = postgres::Cluster::own("-c wal_level=replica -c max_wal_senders=4 -c fsync=off", Some(standby)).await;
+    let primary = cluster.url("postgres");
+    let replica = primary.replace(&format!(":{}/", cluster.port), &format!(":{standby}/"));
+    let on = |url: &str, id: &'static str, more: &'static [&'static str]| {
+        let dlc = Dlc::new().env("DATABASE_URL", url);
+        async move {
+            let arguments = ["db", "check", "--only", id, "--format", "json"];
+            dlc.run(&arguments.iter().chain(more).copied().collect::<Vec<_>>())
+                .await
+        }
+    };
+    let started = Instant::now();
+    while on(&replica, "SRV007", &[]).await.json()["checks"][0]["id"] != "SRV007" {
+        assert!(started.elapsed() < LIMIT);
+    }
+    assert_one(&on(&replica, "SRV007", &[]).await, "SRV007", "warn", "a replica");
+    assert_one(&on(&primary, "SRV007", &[]).await, "SRV007", "ok", "yes");
+    assert_one(&on(&primary, "SET001", &[]).await, "SET001", "fail", "fsync = off");
+    assert_one(&on(&replica, "REP001", &[]).await, "REP001", "ok", "this is a replica");
+    let mut paused = PgConnection::connect(&replica).await.unwrap();
+    // A lag is told by the time of the last transaction, so there must be one.
+    cluster.execute("postgres", "CREATE TABLE first (id integer)").await;
+    while paused.execute("SELECT * FROM first").await.is_err() {
+        assert!(started.elapsed() < LIMIT);
+    }
+    paused.execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    cluster.execute("postgres", "CREATE TABLE behind (id integer)").await;
+    while on(&replica, "REP001", &["--threshold", "REP001=0,0.001"]).await.code == 0 {
+        assert!(started.elapsed() < LIMIT);
+    }
+    assert_one(
+        &on(&replica, "REP001", &["--threshold", "REP001=0,0.001"]).await,
+        "REP001",
+        "fail",
+        "this is a replica",
+    );
+    cluster
+        .execute("postgres", "SELECT pg_create_physical_replication_slot('forgotten')")
+        .await;
+    assert_one(
+        &on(&primary, "REP001", &[]).await,
+        "REP001",
+        "warn",
+        "slot forgotten is inactive",
+    );
+}
