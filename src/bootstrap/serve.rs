@@ -11,6 +11,7 @@ use dlc_application::{
         readiness::{Phase, Readiness},
     },
     ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
+    ports::monitoring::DatabaseMonitor,
 };
 use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlMonitor};
 use poem::Server;
@@ -32,6 +33,8 @@ use crate::{
 /// How often the database is asked whether it is there, and how long it may take to say so (§3.5).
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_secs(1);
+/// How often the doctor looks at the database of a running service, for the gauges.
+const EXAMINED_EVERY: Duration = Duration::from_secs(30);
 /// How often it is said that the database is still waited for.
 const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection that has sent half a request is waited for when the service leaves.
@@ -168,12 +171,15 @@ async fn start(
         }
     })
     .await?;
-    api.watch(SqlMonitor::new(
-        database.clone(),
-        options,
-        services::config_facts(config),
-        migrations,
-    ));
+    let doctor = SqlMonitor::new(database.clone(), options, services::config_facts(config), migrations);
+    api.watch(Arc::clone(&doctor) as Arc<dyn DatabaseMonitor>);
+    tokio::spawn(async move {
+        let mut rounds = tokio::time::interval(EXAMINED_EVERY);
+        loop {
+            rounds.tick().await;
+            doctor.facts().await;
+        }
+    });
     readiness.enter(Phase::Checking);
     let migrator = services::migrator(config, selected, "serve", migrations);
     migrate(config, migrator.as_ref(), readiness).await?;

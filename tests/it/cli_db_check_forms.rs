@@ -1,5 +1,7 @@
 //! `dlc db check`: the forms of its report, and what it tells without looking.
 
+use serde_json::Value;
+
 use crate::harness::{Database, Dlc, Engine, Running, on_both_engines, snapshot};
 
 on_both_engines! {
@@ -116,5 +118,66 @@ async fn somebody_else_s_database_is_judged_without_dlc_s_own_checks() {
         if ["PRV002", "DRF002", "BIZ001"].contains(&id) {
             assert_eq!(check["measured"], "the database was never migrated by dlc", "{check}");
         }
+    }
+}
+
+/// What a value breaks of a schema, as far as the schema of the report uses JSON Schema.
+fn violation(schema: &Value, value: &Value, at: &str) -> Option<String> {
+    let is = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "null" => value.is_null(),
+        other => panic!("no rule for {other}"),
+    };
+    let types: Vec<&str> = match &schema["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(several) => several.iter().map(|name| name.as_str().unwrap()).collect(),
+        other => panic!("{at}: {other}"),
+    };
+    if !types.into_iter().any(is) {
+        return Some(format!("{at} is of another type: {value}"));
+    }
+    if let Some(allowed) = schema["enum"].as_array()
+        && !allowed.contains(value)
+    {
+        return Some(format!("{at} is none of {allowed:?}: {value}"));
+    }
+    if let Some(members) = value.as_object() {
+        let missing = schema["required"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|name| !members.contains_key(name.as_str().unwrap()));
+        let known = schema["properties"].as_object().unwrap();
+        let unknown = members.keys().find(|name| !known.contains_key(*name));
+        if missing.is_some() || unknown.is_some() {
+            return Some(format!("{at}: missing {missing:?}, unknown {unknown:?}"));
+        }
+        return members
+            .iter()
+            .find_map(|(name, value)| violation(&known[name], value, &format!("{at}.{name}")));
+    }
+    value
+        .as_array()?
+        .iter()
+        .enumerate()
+        .find_map(|(index, item)| violation(&schema["items"], item, &format!("{at}[{index}]")))
+}
+
+on_both_engines! {
+    async fn the_report_is_of_the_published_shape(database: Database) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/check-report.schema.json");
+        let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let report = database.dlc().run(&["db", "check", "--deep", "--format", "json"]).await.json();
+        assert_eq!(violation(&schema, &report, "report"), None);
+        let mut wrong = report.clone();
+        wrong["checks"][0]["status"] = "fine".into();
+        assert!(violation(&schema, &wrong, "report").unwrap().starts_with("report.checks[0].status is none of"));
+        wrong = report;
+        wrong["checks"][0].as_object_mut().unwrap().remove("hint");
+        assert!(violation(&schema, &wrong, "report").unwrap().contains("missing Some(String(\"hint\"))"));
     }
 }

@@ -95,3 +95,18 @@ async fn a_refused_connection_is_told_in_the_words_of_the_seed() {
     }
     panic!("{said}");
 }
+
+on_both_engines! {
+    async fn the_doctor_s_findings_are_gauges(server: Server) {
+        let started = std::time::Instant::now();
+        let metrics = loop {
+            let metrics = server.get("/metrics").await.text;
+            if metrics.contains("dlc_check_status{") {
+                break metrics;
+            }
+            assert!(started.elapsed() < std::time::Duration::from_secs(20), "{metrics}");
+        };
+        assert!(metrics.contains("dlc_check_status{id=\"MIG001\",layer=\"migrations\"} 0\n"), "{metrics}");
+        assert!(metrics.contains("dlc_check_status{id=\"BIZ001\",layer=\"health\"} 3\n"), "{metrics}");
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::inspection::{Engine, Facts};
+use crate::operations::check::Report;
 use crate::operations::migrate::History;
 
 /// Upper bounds of the histogram's buckets, in milliseconds; one more bucket holds what is above the last.
@@ -93,8 +94,11 @@ pub trait DatabaseMonitor: Send + Sync {
     /// Version and history. MUST NOT queue behind the pool; `None` when the database does not answer.
     async fn overview(&self) -> Option<DatabaseOverview>;
 
-    /// Facts for the doctor. MUST NOT queue behind the pool.
+    /// Facts for the doctor, without what reads whole tables. MUST NOT queue behind the pool.
     async fn facts(&self) -> Facts;
+
+    /// What the doctor found in the last facts; `None` before there were any.
+    fn last_report(&self) -> Option<Report>;
 }
 
 #[cfg(test)]

@@ -102,6 +102,21 @@ impl MetricsEndpoint {
         for (class, count) in statistics.errors {
             let _ = writeln!(text, "{name}{{class=\"{class}\"}} {count}");
         }
+        if let Some(report) = monitor.last_report() {
+            let name = "dlc_check_status";
+            let _ = writeln!(
+                text,
+                "# HELP {name} How a check of the database came out: 0 ok, 1 warn, 2 fail, 3 skipped.\n# TYPE {name} gauge"
+            );
+            for finding in &report.findings {
+                let (id, layer) = (finding.id, finding.layer.name());
+                let _ = writeln!(
+                    text,
+                    "{name}{{id=\"{id}\",layer=\"{layer}\"}} {}",
+                    finding.status.number()
+                );
+            }
+        }
         text
     }
 }
