@@ -256,7 +256,7 @@ async fn a_pool_that_is_too_large_is_told_with_the_largest_that_fits() {
         &one(&database, "CAP002", &[]).await,
         "CAP002",
         "ok",
-        "10 connections × 1 instances × 2 = 20 of 297",
+        "10 per instance × 1 × 2 = 20 of 297",
     );
     let large = database
         .dlc()

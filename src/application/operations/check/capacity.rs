@@ -91,7 +91,7 @@ pub(super) const CHECKS: &[Check] = &[
                 let wanted = f64::from(config.pool_size) * instances * 2.0;
                 let largest = (available / (instances * 2.0)).floor();
                 let words = format!(
-                    "{} connections × {} instances × 2 = {wanted} of {available}",
+                    "{} per instance × {} × 2 = {wanted} of {available}",
                     config.pool_size, config.instances
                 );
                 let verdict = if wanted > available {

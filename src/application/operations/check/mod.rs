@@ -410,6 +410,9 @@ impl Check {
                     Ok(measured) => {
                         let words = if measured.words.is_empty() {
                             limits.unit.show(measured.value)
+                        } else if measured.value == 0.0 {
+                            // "0.0 ms: none" says it twice.
+                            measured.words
                         } else {
                             format!("{}: {}", limits.unit.show(measured.value), measured.words)
                         };
@@ -556,7 +559,7 @@ pub fn judge(facts: &Facts) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::inspection::ConfigFacts;
+    use crate::ports::inspection::{ConfigFacts, ConfiguredDatabase, Options, Timed};
 
     #[test]
     fn ids_are_unique_and_layers_ascend() {
@@ -566,6 +569,63 @@ mod tests {
         unique.dedup();
         assert_eq!(ids.len(), unique.len());
         assert!(catalogue().map(|check| check.layer).is_sorted());
+    }
+
+    /// A round on PostgreSQL in which one question was answered.
+    fn answered(id: &'static str, row: &[&str]) -> Finding {
+        let database = ConfiguredDatabase {
+            target: "postgres://dlc@localhost/dlc".into(),
+            source: "a test".into(),
+            engine: Engine::Postgres,
+        };
+        let config = ConfigFacts {
+            database: Some(Ok(database)),
+            ..ConfigFacts::default()
+        };
+        let options = Options {
+            deep: true,
+            ..Options::default()
+        };
+        let mut facts = Facts::unseen(config, options);
+        let row = row.iter().map(|text| Some((*text).to_owned())).collect();
+        let answer = Timed {
+            value: Ok(vec![row]),
+            took: Duration::ZERO,
+        };
+        facts.answers.insert(id, answer);
+        let report = judge(&facts);
+        report.findings.into_iter().find(|finding| finding.id == id).unwrap()
+    }
+
+    #[test]
+    fn quantities_are_held_against_the_limits_of_the_catalogue() {
+        for (seconds, status) in [("59.9", Status::Ok), ("60.0", Status::Warn), ("300.0", Status::Fail)] {
+            assert_eq!(
+                answered("LCK002", &[seconds, "pid 7", "end it"]).status,
+                status,
+                "{seconds}"
+            );
+        }
+        for (age, status) in [
+            ("1299999999", Status::Ok),
+            ("1300000000", Status::Warn),
+            ("1400000000", Status::Fail),
+        ] {
+            assert_eq!(answered("WRP001", &[age]).status, status, "{age}");
+        }
+        // Enough reads to tell: a cluster of tests never has them.
+        assert_eq!(answered("PRF001", &["2.0", "99999"]).status, Status::Skipped);
+        assert_eq!(answered("PRF001", &["1.4", "100000"]).status, Status::Ok);
+        assert_eq!(answered("PRF001", &["1.5", "100000"]).status, Status::Warn);
+    }
+
+    #[test]
+    fn a_hint_comes_only_with_something_to_mend() {
+        assert_eq!(answered("LCK002", &["1.0", "pid 7", "end it"]).hint, None);
+        assert_eq!(
+            answered("LCK002", &["61.0", "pid 7", "end it"]).hint.as_deref(),
+            Some("end it")
+        );
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(super) fn text(report: &Report, printer: Printer) {
             .count()
     };
     printer.line(&format!(
-        "{} ok, {} warnings, {} failures, {} skipped",
+        "{} ok, {} warn, {} fail, {} skipped",
         count(Status::Ok),
         count(Status::Warn),
         count(Status::Fail),
