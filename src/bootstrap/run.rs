@@ -6,6 +6,7 @@ use std::{
     io::{self, IsTerminal},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 
@@ -237,9 +238,7 @@ impl Session {
             // A configuration that cannot be read is what the doctor is there to tell of.
             Err(error) => (services::broken_config_facts(error), None),
         };
-        let inspector = inspector
-            .as_deref()
-            .map(|inspector| inspector as &dyn DatabaseInspector);
+        let inspector = inspector.map(|inspector| inspector as Arc<dyn DatabaseInspector>);
         block_on(interruptible(check::run(inspector, facts, args, self.printer)))
     }
 

@@ -11,7 +11,6 @@ use dlc_application::{
         readiness::{Phase, Readiness},
     },
     ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
-    ports::monitoring::DatabaseMonitor,
 };
 use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlMonitor};
 use poem::Server;
@@ -25,7 +24,7 @@ use crate::{
             exit::{Exit, Failure, plain},
             migrate::Progress,
         },
-        http::{Api, InFlight, acceptor::BoundedAcceptor},
+        http::{Api, InFlight, Watched, acceptor::BoundedAcceptor},
     },
     config::{Config, SelectedDatabase, migrate::MigrateMode},
 };
@@ -171,13 +170,16 @@ async fn start(
         }
     })
     .await?;
-    let doctor = SqlMonitor::new(database.clone(), options, services::config_facts(config), migrations);
-    api.watch(Arc::clone(&doctor) as Arc<dyn DatabaseMonitor>);
+    let doctor = services::doctor(config, options, migrations);
+    api.watch(Watched {
+        monitor: SqlMonitor::new(database.clone()),
+        doctor: Arc::clone(&doctor),
+    });
     tokio::spawn(async move {
         let mut rounds = tokio::time::interval(EXAMINED_EVERY);
         loop {
             rounds.tick().await;
-            doctor.facts().await;
+            doctor.examine().await;
         }
     });
     readiness.enter(Phase::Checking);

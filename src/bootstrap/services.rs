@@ -4,11 +4,12 @@ use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use dlc_application::{
     coupons::CouponService,
+    operations::check::{Doctor, Options as RoundOptions},
     ports::inspection::{ConfigFacts, ConfiguredDatabase, SecretFile},
 };
 use dlc_database::{
-    Database, DatabaseOptions, DatabaseUrl, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository, SqlMigrator,
-    UrlError,
+    Database, DatabaseOptions, DatabaseUrl, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository, SqlInspector,
+    SqlMigrator, UrlError,
 };
 
 use crate::{
@@ -129,6 +130,25 @@ pub(super) fn disclosure(config: &Config) -> Disclosure {
         Details::Loopback => Disclosure::Loopback,
         Details::Admin => Disclosure::Admin,
     }
+}
+
+/// How long the doctor looks at the database of a running service.
+const EXAMINATION_LIMIT: Duration = Duration::from_secs(2);
+
+/// A doctor for the running service.
+pub(super) fn doctor(config: &Config, options: &DatabaseOptions, migrations: &'static [Migration]) -> Arc<Doctor> {
+    let round = RoundOptions {
+        // Whole tables and whole files are read for whoever asks for it, not every half minute.
+        skip: vec!["BIZ001", "DSK002", "SQL004", "SQL005"],
+        ..RoundOptions::default()
+    };
+    let inspector = SqlInspector::of_a_running_service(options, migrations);
+    Arc::new(Doctor::new(
+        Some(inspector),
+        config_facts(config),
+        round,
+        EXAMINATION_LIMIT,
+    ))
 }
 
 /// What the doctor is told of the configuration.

@@ -27,6 +27,7 @@ on_both_engines! {
         assert!(health.body["pool"]["max"].as_u64().unwrap() >= 5);
         let forwarded = server.request(reqwest::Method::GET, "/api/health/db").header("x-forwarded-for", "203.0.113.7");
         assert_eq!(server.send(forwarded).await.text, r#"{"status":"healthy"}"#);
+        assert_eq!(health.body["checks"][0]["id"], "CFG001", "{health:?}");
         let checks = server.get("/readyz?verbose&exclude=MIG001").await.body["checks"].clone();
         let ids: Vec<_> = checks.as_array().unwrap().iter().map(|check| check["id"].as_str().unwrap()).collect();
         assert!(ids.contains(&"CFG001") && ids.contains(&"MIG002") && !ids.contains(&"MIG001"), "{ids:?}");
@@ -107,6 +108,8 @@ on_both_engines! {
             assert!(started.elapsed() < std::time::Duration::from_secs(20), "{metrics}");
         };
         assert!(metrics.contains("dlc_check_status{id=\"MIG001\",layer=\"migrations\"} 0\n"), "{metrics}");
-        assert!(metrics.contains("dlc_check_status{id=\"BIZ001\",layer=\"health\"} 3\n"), "{metrics}");
+        assert!(metrics.contains("dlc_check_status{id=\"BAK001\",layer=\"health\"} 3\n"), "{metrics}");
+        // What reads every row is for whoever asks for it.
+        assert!(!metrics.contains("BIZ001") && !metrics.contains("SQL004"), "{metrics}");
     }
 }

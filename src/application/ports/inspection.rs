@@ -6,11 +6,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 
-use super::connection::ConnectError;
-use crate::operations::{
-    check::{Check, Limits},
-    migrate::{Difference, History},
-};
+use super::connection::{ConnectError, ConnectFailure};
+use crate::operations::migrate::{Difference, History};
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +123,14 @@ pub struct ServerFacts {
     pub clock_ahead: f64,
 }
 
+impl ServerFacts {
+    /// The version as people say it: 15.18.
+    #[must_use]
+    pub fn version_in_short(&self) -> String {
+        format!("{}.{}", self.version_num / 10_000, self.version_num % 10_000)
+    }
+}
+
 /// A SQLite file and what it tells.
 #[derive(Clone, Debug)]
 pub struct SqliteFacts {
@@ -145,10 +150,19 @@ pub struct SqliteFacts {
     pub network_file_system: Option<String>,
     /// Bytes free for this user, and bytes in all, of its file system.
     pub space: Option<(u64, u64)>,
-    /// Process that holds the writer lock right now; the outer `None` when it was not looked at.
-    pub writer: Option<Option<u32>>,
+    /// Who holds the writer lock; the outer `None` when it was not looked at.
+    pub writer: Option<Option<Writer>>,
     /// What the file tells once opened; `None` when it does not exist.
     pub content: Option<Timed<Result<SqliteContent, ConnectError>>>,
+}
+
+/// A process that holds the writer lock of a SQLite file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// Its id.
+    pub pid: u32,
+    /// For how long it was watched holding it.
+    pub held: Duration,
 }
 
 /// The inside of a SQLite file.
@@ -160,37 +174,47 @@ pub struct SqliteContent {
     pub application_id: i32,
     /// `PRAGMA journal_mode`.
     pub journal_mode: String,
-    /// `PRAGMA quick_check`: empty when sound.
-    pub quick_check: Vec<String>,
-    /// `PRAGMA foreign_key_check`: one line per orphaned row, at most ten.
-    pub foreign_key_violations: Vec<String>,
+    /// Whether a connection that is made as the service makes its own keeps foreign keys.
+    pub foreign_keys: bool,
+    /// How long such a connection waits for another one's lock.
+    pub busy_timeout: Duration,
 }
 
 /// A row of an answer; NULL is `None`.
 pub type Row = Vec<Option<String>>;
 
-/// How strict a round is.
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// What kind of failure it was.
+    pub failure: ConnectFailure,
+    /// The same in words.
+    pub words: String,
+}
+
+/// One question of a check's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The check that asks.
+    pub id: &'static str,
+    /// SQL that only reads, and whose columns are all texts.
+    pub sql: &'static str,
+    /// It is about tables of dlc's own, and not asked of somebody else's database.
+    pub own: bool,
+    /// It may take as long as the whole round.
+    pub patient: bool,
+}
+
+/// What is to be found out in one round.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Make the checks that take long, too.
-    pub deep: bool,
-    /// A pending migration is a failure.
-    pub require_current: bool,
-    /// Drift of the schema is a failure.
-    pub strict: bool,
-    /// Limits other than the catalogue's, by check.
-    pub limits: BTreeMap<&'static str, Limits>,
-    /// Checks that are wanted; empty: all.
-    pub only: Vec<&'static str>,
-    /// Checks that are not.
-    pub skip: Vec<&'static str>,
+pub struct Inquiry {
+    /// The checks' own questions.
+    pub questions: Vec<Question>,
 }
 
 /// Everything found out in one round.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// How strict the round is.
-    pub options: Options,
     /// From the configuration.
     pub config: ConfigFacts,
     /// From the network (PostgreSQL).
@@ -204,15 +228,14 @@ pub struct Facts {
     /// The live schema against the recorded one; the inner `None`: none was recorded.
     pub drift: Option<Timed<Result<Option<Vec<Difference>>, String>>>,
     /// Answers to the checks' own questions.
-    pub answers: BTreeMap<&'static str, Timed<Result<Vec<Row>, String>>>,
+    pub answers: BTreeMap<&'static str, Timed<Result<Vec<Row>, Unanswered>>>,
 }
 
 impl Facts {
     /// Facts before anything was looked at.
     #[must_use]
-    pub fn unseen(config: ConfigFacts, options: Options) -> Self {
+    pub fn unseen(config: ConfigFacts) -> Self {
         Self {
-            options,
             config,
             ..Self::default()
         }
@@ -227,21 +250,14 @@ impl Facts {
         }
     }
 
-    /// Whether a check is part of this round: it is about this engine, and not too deep.
+    /// The version of the server, or of the library that reads the file, when it was found out.
     #[must_use]
-    pub fn wants(&self, check: &Check) -> bool {
-        let engine = self.engine();
-        (engine.is_none() || check.engine.is_none() || check.engine == engine)
-            && (!check.deep || self.options.deep || self.options.only.contains(&check.id))
-    }
-
-    /// Whether a check's own question is to be asked.
-    #[must_use]
-    pub fn asks(&self, check: &Check) -> bool {
-        self.wants(check)
-            && (!check.own || self.is_dlcs())
-            && (self.options.only.is_empty() || self.options.only.contains(&check.id))
-            && !self.options.skip.contains(&check.id)
+    pub fn server_version(&self) -> Option<String> {
+        if let Some(Ok(server)) = self.server.as_ref().map(|server| &server.value) {
+            return Some(server.version_in_short());
+        }
+        let content = &self.sqlite.as_ref()?.content.as_ref()?.value;
+        content.as_ref().ok().map(|content| content.library_version.clone())
     }
 
     /// Whether the database has a history of dlc's: a database of somebody else's is judged without dlc's own checks.
@@ -256,5 +272,5 @@ impl Facts {
 pub trait DatabaseInspector: Send + Sync {
     /// Finds out everything that can be found out, and adds it to `config`. MUST NOT write, take a lock that others wait
     /// for, or leave a file behind; MUST end within `limit`.
-    async fn inspect(&self, config: ConfigFacts, options: Options, limit: Duration) -> Facts;
+    async fn inspect(&self, config: ConfigFacts, inquiry: &Inquiry, limit: Duration) -> Facts;
 }

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
-use super::inspection::{Engine, Facts};
-use crate::operations::check::Report;
-use crate::operations::migrate::History;
+use super::inspection::Engine;
 
 /// Upper bounds of the histogram's buckets, in milliseconds; one more bucket holds what is above the last.
 pub const BUCKETS_MS: [f64; 11] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 100.0, 500.0, 1_000.0, 5_000.0];
@@ -70,17 +66,7 @@ impl OperationStatistics {
     }
 }
 
-/// What the server says of itself.
-#[derive(Clone, Debug)]
-pub struct DatabaseOverview {
-    /// Its version, as it writes it.
-    pub server_version: String,
-    /// The schema's history.
-    pub history: History,
-}
-
-/// Watches the database of a running service.
-#[async_trait]
+/// Watches the database of a running service, and asks it nothing.
 pub trait DatabaseMonitor: Send + Sync {
     /// Its engine.
     fn engine(&self) -> Engine;
@@ -90,15 +76,6 @@ pub trait DatabaseMonitor: Send + Sync {
 
     /// Operations so far.
     fn statistics(&self) -> OperationStatistics;
-
-    /// Version and history. MUST NOT queue behind the pool; `None` when the database does not answer.
-    async fn overview(&self) -> Option<DatabaseOverview>;
-
-    /// Facts for the doctor, without what reads whole tables. MUST NOT queue behind the pool.
-    async fn facts(&self) -> Facts;
-
-    /// What the doctor found in the last facts; `None` before there were any.
-    fn last_report(&self) -> Option<Report>;
 }
 
 #[cfg(test)]

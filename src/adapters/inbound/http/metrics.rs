@@ -3,32 +3,27 @@
 //! Written out here rather than by a metrics library: the numbers live in one place (`ports/monitoring`), from which
 //! `/api/metrics/db` reads them back as JSON, and recorders of such libraries cannot be read back.
 
-use std::{
-    fmt::Write,
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{fmt::Write, sync::Arc, time::Instant};
 
-use dlc_application::{
-    operations::readiness::Readiness,
-    ports::monitoring::{BUCKETS_MS, DatabaseMonitor},
-};
+use dlc_application::{operations::readiness::Readiness, ports::monitoring::BUCKETS_MS};
 use poem::{
     Endpoint, Request, Response,
     error::MethodNotAllowedError,
     http::{Method, header},
 };
 
+use super::{Watch, Watched};
+
 pub(super) const PATH: &str = "/metrics";
 
 pub(super) struct MetricsEndpoint {
     readiness: Arc<Readiness>,
-    monitor: Arc<OnceLock<Arc<dyn DatabaseMonitor>>>,
+    watch: Watch,
 }
 
 impl MetricsEndpoint {
-    pub(super) fn new(readiness: Arc<Readiness>, monitor: Arc<OnceLock<Arc<dyn DatabaseMonitor>>>) -> Self {
-        Self { readiness, monitor }
+    pub(super) fn new(readiness: Arc<Readiness>, watch: Watch) -> Self {
+        Self { readiness, watch }
     }
 
     /// Writing to a string does not fail, so the results of `writeln!` are dropped.
@@ -56,7 +51,9 @@ impl MetricsEndpoint {
             "Seconds since the process began.",
             &[("", snapshot.elapsed.as_secs_f64())],
         );
-        let Some(monitor) = self.monitor.get() else { return text };
+        let Some(Watched { monitor, doctor }) = self.watch.get() else {
+            return text;
+        };
         let pool = monitor.pool();
         gauge(
             "db_client_connection_max",
@@ -102,7 +99,7 @@ impl MetricsEndpoint {
         for (class, count) in statistics.errors {
             let _ = writeln!(text, "{name}{{class=\"{class}\"}} {count}");
         }
-        if let Some(report) = monitor.last_report() {
+        if let Some(report) = doctor.last_report() {
             let name = "dlc_check_status";
             let _ = writeln!(
                 text,

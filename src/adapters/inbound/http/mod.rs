@@ -24,7 +24,11 @@ use std::{
     time::Duration,
 };
 
-use dlc_application::{coupons::CouponService, operations::readiness::Readiness, ports::monitoring::DatabaseMonitor};
+use dlc_application::{
+    coupons::CouponService,
+    operations::{check::Doctor, readiness::Readiness},
+    ports::monitoring::DatabaseMonitor,
+};
 use poem::{Endpoint, EndpointExt, IntoEndpoint};
 use poem_openapi::OpenApiService;
 
@@ -74,11 +78,22 @@ impl Drop for Handled<'_> {
     }
 }
 
+/// Who knows about the database.
+pub struct Watched {
+    /// What the service itself sees of it.
+    pub monitor: Arc<dyn DatabaseMonitor>,
+    /// What a look at it tells.
+    pub doctor: Arc<Doctor>,
+}
+
+/// Empty until there is a database.
+type Watch = Arc<OnceLock<Watched>>;
+
 /// The running API: served from the first moment, opened when its services are there.
 #[derive(Clone)]
 pub struct Api {
     readiness: Arc<Readiness>,
-    monitor: Arc<OnceLock<Arc<dyn DatabaseMonitor>>>,
+    watch: Watch,
     gate: Gate,
     in_flight: InFlight,
 }
@@ -89,7 +104,7 @@ impl Api {
     pub fn new(readiness: Arc<Readiness>) -> Self {
         Self {
             gate: Gate::new(Arc::clone(&readiness)),
-            monitor: Arc::new(OnceLock::new()),
+            watch: Watch::default(),
             readiness,
             in_flight: InFlight::default(),
         }
@@ -102,9 +117,9 @@ impl Api {
     }
 
     /// Lets the health routes tell about the database.
-    pub fn watch(&self, monitor: Arc<dyn DatabaseMonitor>) {
+    pub fn watch(&self, watched: Watched) {
         // Only the first call counts; there is one database.
-        let _ = self.monitor.set(monitor);
+        let _ = self.watch.set(watched);
     }
 
     /// Opens the gate.
@@ -118,9 +133,9 @@ impl Api {
 
     /// The endpoint for a server.
     pub fn endpoint(&self, disclosure: Disclosure, limits: Limits) -> impl Endpoint + 'static {
-        let health = health::HealthApi::new(Arc::clone(&self.readiness), Arc::clone(&self.monitor), disclosure);
+        let health = health::HealthApi::new(Arc::clone(&self.readiness), Arc::clone(&self.watch), disclosure);
         let probes = OpenApiService::new(health, document::TITLE, document::VERSION).into_endpoint();
-        let metrics = metrics::MetricsEndpoint::new(Arc::clone(&self.readiness), Arc::clone(&self.monitor));
+        let metrics = metrics::MetricsEndpoint::new(Arc::clone(&self.readiness), Arc::clone(&self.watch));
         let routes = self.gate.clone().with_probes(probes.boxed(), metrics.boxed());
         middleware::wrap(routes, limits, Arc::clone(&self.readiness), self.in_flight.clone())
     }

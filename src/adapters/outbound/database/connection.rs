@@ -396,6 +396,13 @@ impl Database {
         &self.0.counters
     }
 
+    pub(crate) fn engine(&self) -> Engine {
+        match &self.0.pools {
+            Pools::Postgres(_) => Engine::Postgres,
+            Pools::Sqlite { .. } => Engine::Sqlite,
+        }
+    }
+
     /// The pool now. On SQLite writer and readers together.
     pub(crate) fn pool_status(&self) -> PoolStatus {
         let (open, idle) = match &self.0.pools {

@@ -217,6 +217,11 @@ pub(crate) fn is_timeout(error: &sqlx::Error) -> bool {
     matches!(code(error).as_deref(), Some("55P03" | "57014"))
 }
 
+/// Whether a statement was ended because its time was over.
+pub(crate) fn is_cut_short(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("57014" | "9"))
+}
+
 /// Whether a table does not exist.
 pub(crate) fn is_missing_table(error: &sqlx::Error) -> bool {
     match error {

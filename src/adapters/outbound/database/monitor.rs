@@ -1,113 +1,36 @@
-//! Watches the database of a running service, on connections that do not queue behind the pool.
+//! What the service's own pool and operations tell, without asking the database.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+use std::sync::Arc;
+
+use dlc_application::ports::{
+    inspection::Engine,
+    monitoring::{DatabaseMonitor, OperationStatistics, PoolStatus},
 };
 
-use async_trait::async_trait;
-use dlc_application::{
-    operations::check::{self, Report},
-    ports::{
-        inspection::{ConfigFacts, DatabaseInspector, Engine, Facts, Options},
-        monitoring::{DatabaseMonitor, DatabaseOverview, OperationStatistics, PoolStatus},
-    },
-};
-use migration::Migration;
-
-use crate::{
-    connection::{Database, DatabaseOptions},
-    inspection::SqlInspector,
-    migrator,
-    session::Session,
-};
-
-/// Nobody waits longer for an answer about the database.
-const LIMIT: Duration = Duration::from_secs(2);
+use crate::connection::Database;
 
 /// [`DatabaseMonitor`] on both engines.
 #[derive(Clone, Debug)]
-pub struct SqlMonitor {
-    database: Database,
-    options: DatabaseOptions,
-    migrations: &'static [Migration],
-    inspector: Arc<SqlInspector>,
-    config: ConfigFacts,
-    report: Arc<Mutex<Option<Report>>>,
-}
+pub struct SqlMonitor(Database);
 
 impl SqlMonitor {
-    /// A monitor of a connected database; `config` is what the doctor is told of the configuration.
+    /// A monitor of a connected database.
     #[must_use]
-    pub fn new(
-        database: Database,
-        options: &DatabaseOptions,
-        config: ConfigFacts,
-        migrations: &'static [Migration],
-    ) -> Arc<Self> {
-        let inspector = SqlInspector::of_a_running_service(options, migrations);
-        Arc::new(Self {
-            database,
-            options: options.without_time_limits(),
-            migrations,
-            inspector,
-            config,
-            report: Arc::default(),
-        })
-    }
-
-    async fn look(&self) -> Option<DatabaseOverview> {
-        let mut session = Session::looking(&self.options).await.ok()??;
-        let overview = self.overview_in(&mut session).await;
-        session.close().await;
-        overview
-    }
-
-    async fn overview_in(&self, session: &mut Session) -> Option<DatabaseOverview> {
-        let version = match session.engine() {
-            Engine::Postgres => "SHOW server_version",
-            Engine::Sqlite => "SELECT sqlite_version()",
-        };
-        let server_version = session.text(version, &[]).await.ok()??;
-        let known = migrator::known(self.migrations, session.engine());
-        let history = migrator::read_history(session, &known).await.ok()?;
-        Some(DatabaseOverview {
-            server_version,
-            history,
-        })
+    pub fn new(database: Database) -> Arc<Self> {
+        Arc::new(Self(database))
     }
 }
 
-#[async_trait]
 impl DatabaseMonitor for SqlMonitor {
     fn engine(&self) -> Engine {
-        self.options.url.engine()
+        self.0.engine()
     }
 
     fn pool(&self) -> PoolStatus {
-        self.database.pool_status()
+        self.0.pool_status()
     }
 
     fn statistics(&self) -> OperationStatistics {
-        self.database.counters().snapshot()
-    }
-
-    async fn overview(&self) -> Option<DatabaseOverview> {
-        tokio::time::timeout(LIMIT, self.look()).await.ok().flatten()
-    }
-
-    async fn facts(&self) -> Facts {
-        // The audit reads every claim and the sizes every file: that is for whoever asks for it, not for a probe.
-        let options = Options {
-            skip: vec!["BIZ001", "DSK002"],
-            ..Options::default()
-        };
-        let facts = self.inspector.inspect(self.config.clone(), options, LIMIT).await;
-        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(check::judge(&facts));
-        facts
-    }
-
-    fn last_report(&self) -> Option<Report> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.counters().snapshot()
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! A pool may replace its connection behind one's back; settings, temporary tables and locks of a session would be gone.
 
+use std::time::{Duration, Instant};
+
 use dlc_application::ports::{connection::ConnectError, inspection::Engine};
 use sqlx::{
     AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, SqliteConnection, TypeInfo,
@@ -11,6 +13,9 @@ use sqlx::{
 };
 
 use crate::connection::{DatabaseOptions, read_only_options};
+
+/// How many steps of SQLite's machine pass between two looks at the clock: some microseconds.
+const SQLITE_STEPS_BETWEEN_LOOKS: i32 = 1_000;
 
 /// A row whose columns are texts.
 pub(crate) type Texts = Vec<Option<String>>;
@@ -51,6 +56,37 @@ impl Session {
             Self::Sqlite(_) => {
                 self.execute("BEGIN").await?;
                 self.rows(sql, &[]).await
+            }
+        }
+    }
+
+    /// Asks one thing that only reads, in a transaction of its own that the database ends after `limit`; on PostgreSQL in
+    /// one round trip.
+    pub(crate) async fn ask_briefly(&mut self, sql: &str, limit: Duration) -> Result<Vec<Texts>, sqlx::Error> {
+        match self {
+            Self::Postgres(_) => {
+                let ms = limit.as_millis().max(1);
+                let whole = format!(
+                    "BEGIN READ ONLY; SET LOCAL statement_timeout = '{ms}ms'; SET LOCAL lock_timeout = '500ms'; {sql}; \
+                     ROLLBACK"
+                );
+                let answer = self.rows(&whole, &[]).await;
+                if answer.is_err() {
+                    self.execute("ROLLBACK").await?;
+                }
+                answer
+            }
+            Self::Sqlite(session) => {
+                let deadline = Instant::now() + limit;
+                session
+                    .lock_handle()
+                    .await?
+                    .set_progress_handler(SQLITE_STEPS_BETWEEN_LOOKS, move || Instant::now() < deadline);
+                let answer = self.rows(sql, &[]).await;
+                if let Self::Sqlite(session) = self {
+                    session.lock_handle().await?.remove_progress_handler();
+                }
+                answer
             }
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn explain(check: &Check, format: CheckFormat, printer: Printer) {
             "engine": check.engine.map(Engine::name), "deep": check.deep,
             "thresholds": check.limits().and_then(|limits| limits.show()),
             "cause": check.cause, "fix": check.fix,
-            "sql": {"postgres": check.question.postgres, "sqlite": check.question.sqlite},
+            "sql": {"postgres": check.question.postgres, "sqlite": check.question.sqlite, "sqlite_deep": check.question.sqlite_deep},
             "document": link(check),
         }));
         return;
@@ -69,6 +69,7 @@ pub(super) fn explain(check: &Check, format: CheckFormat, printer: Printer) {
     for (engine, sql) in [
         ("PostgreSQL", check.question.postgres),
         ("SQLite", check.question.sqlite),
+        ("SQLite with --deep", check.question.sqlite_deep),
     ] {
         if let Some(sql) = sql {
             printer.line("");

@@ -5,14 +5,15 @@ mod report;
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use dlc_application::{
-    operations::check::{self, Check, Limits, Report, Status, catalogue},
+    operations::check::{Check, Doctor, Limits, Options, Purpose, Report, Status, catalogue},
     ports::{
         connection::{ConnectError, ConnectFailure},
-        inspection::{ConfigFacts, DatabaseInspector, Facts, Options},
+        inspection::{ConfigFacts, DatabaseInspector, Facts},
     },
 };
 
@@ -30,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When a check is named that does not exist, or is given limits and measures nothing.
 pub async fn run(
-    inspector: Option<&dyn DatabaseInspector>,
+    inspector: Option<Arc<dyn DatabaseInspector>>,
     config: ConfigFacts,
     args: CheckArgs,
     printer: Printer,
@@ -43,14 +44,10 @@ pub async fn run(
         explain::explain(find(id)?, args.format, printer);
         return Ok(Exit::Done);
     }
-    let options = options(&args)?;
+    let doctor = Doctor::new(inspector, config, options(&args)?, args.timeout);
     loop {
-        let facts = match inspector {
-            Some(inspector) => look(inspector, &config, &options, &args, printer).await,
-            None => Facts::unseen(config.clone(), options.clone()),
-        };
-        let mut report = check::judge(&facts);
-        report.retain(|id| (options.only.is_empty() || options.only.contains(&id)) && !options.skip.contains(&id));
+        let facts = look(&doctor, &args, printer).await;
+        let report = doctor.judge(&facts);
         let exit = exit(&report, &args);
         if args.watch.is_some() {
             printer.clear();
@@ -100,6 +97,7 @@ fn options(args: &CheckArgs) -> Result<Options, Failure> {
         limits.insert(check.id, other);
     }
     Ok(Options {
+        purpose: Purpose::Looking,
         deep: args.deep,
         require_current: args.require_current,
         strict: args.strict,
@@ -121,17 +119,11 @@ fn exit(report: &Report, args: &CheckArgs) -> Exit {
 }
 
 /// Looks once, or again and again while waiting can help.
-async fn look(
-    inspector: &dyn DatabaseInspector,
-    config: &ConfigFacts,
-    options: &Options,
-    args: &CheckArgs,
-    printer: Printer,
-) -> Facts {
+async fn look(doctor: &Doctor, args: &CheckArgs, printer: Printer) -> Facts {
     let started = Instant::now();
     let wait = args.wait.unwrap_or_default();
     loop {
-        let facts = inspector.inspect(config.clone(), options.clone(), args.timeout).await;
+        let facts = doctor.look().await;
         let obstacle = obstacle(&facts);
         let left = wait.saturating_sub(started.elapsed());
         match obstacle {

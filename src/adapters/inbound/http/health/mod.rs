@@ -7,19 +7,16 @@
 mod views;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use dlc_application::{
     operations::{
-        check,
+        check::{Doctor, Report},
         readiness::{DatabaseHealth, Phase, Readiness, Snapshot},
     },
-    ports::{
-        inspection::{Engine, Facts},
-        monitoring::{DatabaseMonitor, DatabaseOverview},
-    },
+    ports::{inspection::Engine, monitoring::DatabaseMonitor},
 };
 use poem::Request;
 use poem_openapi::{OpenApi, Tags, param::Query, payload::Json, types::Any};
@@ -29,6 +26,8 @@ use views::{
     AliveView, CheckView, DatabaseAnswer, DatabaseMetricsView, DatabaseView, ErrorCountsView, HealthAnswer, HealthView,
     LatencyView, MigrationsView, ObjectivesView, PhaseAnswer, PhaseView, PoolView, ReadyAnswer, ReadyView,
 };
+
+use super::{Watch, Watched};
 
 /// How long an answer about the database is good for, so that a crowd of probes is one question.
 const CACHE: Duration = Duration::from_secs(1);
@@ -85,8 +84,6 @@ enum Tag {
     Health,
 }
 
-type Monitor = Arc<OnceLock<Arc<dyn DatabaseMonitor>>>;
-
 /// One answer, kept for a second.
 struct Cached<T>(Mutex<Option<(Instant, T)>>);
 
@@ -110,20 +107,18 @@ impl<T: Clone> Cached<T> {
 
 pub(super) struct HealthApi {
     readiness: Arc<Readiness>,
-    monitor: Monitor,
+    watch: Watch,
     disclosure: Disclosure,
-    overview: Cached<Option<DatabaseOverview>>,
-    facts: Cached<Option<Facts>>,
+    examined: Cached<Examined>,
 }
 
 impl HealthApi {
-    pub(super) fn new(readiness: Arc<Readiness>, monitor: Monitor, disclosure: Disclosure) -> Self {
+    pub(super) fn new(readiness: Arc<Readiness>, watch: Watch, disclosure: Disclosure) -> Self {
         Self {
             readiness,
-            monitor,
+            watch,
             disclosure,
-            overview: Cached::new(),
-            facts: Cached::new(),
+            examined: Cached::new(),
         }
     }
 
@@ -131,25 +126,49 @@ impl HealthApi {
         self.readiness.snapshot(Instant::now())
     }
 
+    /// What the doctor finds, less what nobody wants to hear of.
     async fn checks(&self, exclude: &[String]) -> Option<Vec<CheckView>> {
-        let monitor = self.monitor.get()?;
-        let facts = self.facts.get(async { Some(monitor.facts().await) }).await?;
-        let shown = check::judge(&facts)
-            .findings
-            .into_iter()
-            .filter(|finding| !exclude.iter().any(|id| id == finding.id));
-        Some(
-            shown
-                .map(|finding| CheckView {
-                    id: finding.id.to_owned(),
-                    title: finding.title.to_owned(),
-                    status: finding.status.name().to_owned(),
-                    measured: finding.measured,
-                    hint: finding.hint,
-                })
-                .collect(),
-        )
+        let doctor = &self.watch.get()?.doctor;
+        let examined = self.examined.get(examine(doctor)).await;
+        Some(views_of(&examined.report, |id| {
+            !exclude.iter().any(|excluded| excluded == id)
+        }))
     }
+}
+
+/// The database as the doctor saw it.
+#[derive(Clone)]
+struct Examined {
+    report: Report,
+    migrations: Option<MigrationsView>,
+    server_version: Option<String>,
+}
+
+async fn examine(doctor: &Doctor) -> Examined {
+    let facts = doctor.look().await;
+    let history = facts.history.as_ref().and_then(|history| history.value.as_ref().ok());
+    Examined {
+        report: doctor.judge(&facts),
+        migrations: history.map(|history| MigrationsView {
+            applied: count(history.applied().count()),
+            pending: count(history.pending().count()),
+            current: history.current().map(str::to_owned),
+        }),
+        server_version: facts.server_version(),
+    }
+}
+
+fn views_of(report: &Report, wanted: impl Fn(&str) -> bool) -> Vec<CheckView> {
+    let shown = report.findings.iter().filter(|finding| wanted(finding.id));
+    shown
+        .map(|finding| CheckView {
+            id: finding.id.to_owned(),
+            title: finding.title.to_owned(),
+            status: finding.status.name().to_owned(),
+            measured: finding.measured.clone(),
+            hint: finding.hint.clone(),
+        })
+        .collect()
 }
 
 fn database_status(health: DatabaseHealth) -> &'static str {
@@ -258,9 +277,9 @@ impl HealthApi {
         }
         if snapshot.is_ready() {
             let embedded = self
-                .monitor
+                .watch
                 .get()
-                .is_some_and(|monitor| monitor.engine() == Engine::Sqlite);
+                .is_some_and(|watched| watched.monitor.engine() == Engine::Sqlite);
             let status = if embedded { "not_configured" } else { "healthy" };
             return ReadyAnswer::Ready(Json(ReadyView {
                 ready: true,
@@ -292,20 +311,17 @@ impl HealthApi {
             server_version: None,
             migrations: None,
             pool: None,
+            checks: None,
         };
-        if let Some(monitor) = self.monitor.get().filter(|_| self.disclosure.allows(request)) {
+        if let Some(Watched { monitor, doctor }) = self.watch.get().filter(|_| self.disclosure.allows(request)) {
             view.backend = Some(monitor.engine().name().to_owned());
             view.pool = Some(pool_view(monitor.as_ref()));
             if let DatabaseHealth::Healthy { latency } = snapshot.database {
                 view.latency_ms = Some(latency.as_secs_f64() * 1_000.0);
-                if let Some(overview) = self.overview.get(monitor.overview()).await {
-                    view.migrations = Some(MigrationsView {
-                        applied: count(overview.history.applied().count()),
-                        pending: count(overview.history.pending().count()),
-                        current: overview.history.current().map(str::to_owned),
-                    });
-                    view.server_version = Some(overview.server_version);
-                }
+                let examined = self.examined.get(examine(doctor)).await;
+                view.checks = Some(views_of(&examined.report, |_| true));
+                view.migrations = examined.migrations;
+                view.server_version = examined.server_version;
             }
         }
         match snapshot.database {
@@ -328,7 +344,7 @@ impl HealthApi {
             latency_ms: None,
             objectives: None,
         };
-        if let Some(monitor) = self.monitor.get().filter(|_| self.disclosure.allows(request)) {
+        if let Some(Watched { monitor, .. }) = self.watch.get().filter(|_| self.disclosure.allows(request)) {
             let statistics = monitor.statistics();
             let [unavailable, timeout, conflict, other] = statistics.errors.map(|(_, count)| count);
             let failed = unavailable + timeout + conflict + other;

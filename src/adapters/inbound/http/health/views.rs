@@ -141,7 +141,7 @@ pub(super) struct PoolView {
 }
 
 /// The schema's history in numbers.
-#[derive(Debug, Object)]
+#[derive(Clone, Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct MigrationsView {
     /// Applied migrations.
@@ -168,6 +168,8 @@ pub(super) struct DatabaseView {
     pub(super) migrations: Option<MigrationsView>,
     /// The pool.
     pub(super) pool: Option<PoolView>,
+    /// The doctor's checks, as `dlc db check` makes them.
+    pub(super) checks: Option<Vec<CheckView>>,
 }
 
 #[derive(ApiResponse)]

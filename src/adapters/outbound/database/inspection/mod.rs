@@ -6,14 +6,17 @@ mod postgres;
 mod sqlite;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use dlc_application::{
-    operations::{check::catalogue, migrate::Known},
-    ports::inspection::{ConfigFacts, DatabaseInspector, Engine, Facts, Options, Row, Timed},
+    operations::migrate::Known,
+    ports::{
+        connection::ConnectFailure,
+        inspection::{ConfigFacts, DatabaseInspector, Engine, Facts, Inquiry, Question, Row, Timed, Unanswered},
+    },
 };
 
 use migration::Migration;
@@ -53,38 +56,58 @@ impl SqlInspector {
 
 #[async_trait]
 impl DatabaseInspector for SqlInspector {
-    async fn inspect(&self, config: ConfigFacts, options: Options, limit: Duration) -> Facts {
+    async fn inspect(&self, config: ConfigFacts, inquiry: &Inquiry, limit: Duration) -> Facts {
         let known = migrator::known(self.migrations, self.options.url.engine());
-        let facts = Facts::unseen(config, options);
+        let round = Round {
+            options: &self.options,
+            inquiry,
+            known: &known,
+            limit,
+            started: Instant::now(),
+        };
+        let facts = Facts::unseen(config);
         match self.options.url.engine() {
-            Engine::Postgres => postgres::inspect(&self.options, facts, &known, limit).await,
-            Engine::Sqlite => sqlite::inspect(&self.options, facts, &known, limit, !self.file_is_open_here).await,
+            Engine::Postgres => postgres::inspect(&round, facts).await,
+            Engine::Sqlite => sqlite::inspect(&round, facts, !self.file_is_open_here).await,
         }
+    }
+}
+
+/// One look: at what, for what, and for how long.
+#[derive(Clone, Copy)]
+struct Round<'a> {
+    options: &'a DatabaseOptions,
+    inquiry: &'a Inquiry,
+    known: &'a [Known],
+    limit: Duration,
+    started: Instant,
+}
+
+impl Round<'_> {
+    /// What the stages before left of the limit.
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.started.elapsed())
     }
 }
 
 /// No question of one check takes longer, unless it was asked for in depth.
 const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 
-/// The history, what has changed since it was last written, and the answers to the checks' own questions.
-async fn ask(session: &mut Session, facts: &mut Facts, known: &[Known], limit: Duration) {
-    let started = Instant::now();
-    let left = || limit.saturating_sub(started.elapsed());
+/// The history, and what has changed since it was last written.
+async fn read_history(session: &mut Session, facts: &mut Facts, round: &Round<'_>) {
     let words = |e: sqlx::Error| error::words(&e);
-    let late = |limit: Duration| format!("no answer within {} ms", limit.as_millis());
     let history = async {
-        let history = migrator::read_history(session, known).await.map_err(words)?;
+        let history = migrator::read_history(session, round.known).await.map_err(words)?;
         let drift = timed(async { migrator::changes_since_recorded(session).await.map_err(words) }).await;
         session.execute("ROLLBACK").await.map_err(words)?;
         Ok((history, drift))
     };
+    let limit = round.left();
     let found = timed(async {
-        tokio::time::timeout(left(), history)
-            .await
-            .unwrap_or_else(|_| Err(late(limit)))
+        let found = tokio::time::timeout(limit, history).await;
+        found.unwrap_or_else(|_| Err(late(limit).words))
     })
     .await;
-    let took = found.took;
     let value = match found.value {
         Ok((history, drift)) => {
             facts.drift = Some(drift);
@@ -92,42 +115,67 @@ async fn ask(session: &mut Session, facts: &mut Facts, known: &[Known], limit: D
         }
         Err(why) => Err(why),
     };
-    let is_lost = value.is_err();
-    facts.history = Some(Timed { value, took });
-    if is_lost {
+    if value.is_err() {
         // In what state the session is nobody can tell; the checks that asked nothing are skipped with a reason.
         drop(session.execute("ROLLBACK").await);
     }
-    let engine = session.engine();
-    let questions: Vec<(&'static str, &'static str, bool)> = catalogue()
-        .filter(|check| facts.asks(check))
-        .filter_map(|check| Some((check.id, check.question.to(engine)?, check.deep)))
-        .collect();
-    for (id, question, deep) in questions {
-        let limit = if deep { left() } else { left().min(QUESTION_LIMIT) };
-        let answer = async {
-            match tokio::time::timeout(limit, ask_one(session, question, limit)).await {
-                Ok(answer) => answer.map_err(words),
-                Err(_) => Err(late(limit)),
-            }
-        };
-        let answer = timed(answer).await;
-        facts.answers.insert(id, answer);
+    facts.history = Some(Timed {
+        value,
+        took: found.took,
+    });
+}
+
+/// Asks the checks' own questions; they are independent of each other, so two sessions share them.
+async fn ask(first: &mut Session, second: Option<&mut Session>, facts: &mut Facts, round: &Round<'_>) {
+    let is_dlcs = facts.is_dlcs();
+    let questions = round
+        .inquiry
+        .questions
+        .iter()
+        .filter(|question| is_dlcs || !question.own);
+    let queue = Mutex::new(questions);
+    let answers = Mutex::new(&mut facts.answers);
+    let lane = async |session: &mut Session| {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(question) = next else { return };
+            let answer = timed(ask_one(session, question, round)).await;
+            answers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(question.id, answer);
+        }
+    };
+    match second {
+        Some(second) => {
+            tokio::join!(lane(first), lane(second));
+        }
+        None => lane(first).await,
     }
 }
 
-async fn ask_one(session: &mut Session, question: &str, limit: Duration) -> Result<Vec<Row>, sqlx::Error> {
-    if session.engine() == Engine::Sqlite {
-        return session.rows(question, &[]).await;
+async fn ask_one(session: &mut Session, question: &Question, round: &Round<'_>) -> Result<Vec<Row>, Unanswered> {
+    let limit = if question.patient {
+        round.left()
+    } else {
+        round.left().min(QUESTION_LIMIT)
+    };
+    match tokio::time::timeout(limit, session.ask_briefly(question.sql, limit)).await {
+        Ok(Ok(rows)) => Ok(rows),
+        Ok(Err(e)) if error::is_cut_short(&e) => Err(late(limit)),
+        Ok(Err(e)) => Err(Unanswered {
+            failure: error::connect_failure(&e),
+            words: error::words(&e),
+        }),
+        Err(_) => Err(late(limit)),
     }
-    // Read-only and limited by the server, too; local to the transaction, because a pooler may be in between.
-    let sql = format!(
-        "BEGIN READ ONLY; SET LOCAL statement_timeout = '{}ms'; SET LOCAL lock_timeout = '500ms'; {question}",
-        limit.as_millis().max(1)
-    );
-    let answer = session.rows(&sql, &[]).await;
-    session.execute("ROLLBACK").await?;
-    answer
+}
+
+fn late(limit: Duration) -> Unanswered {
+    Unanswered {
+        failure: ConnectFailure::TimedOut,
+        words: format!("no answer within {} ms", limit.as_millis()),
+    }
 }
 
 /// Runs `find` and notes how long it took.

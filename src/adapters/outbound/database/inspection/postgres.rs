@@ -6,17 +6,14 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use dlc_application::{
-    operations::migrate::Known,
-    ports::{
-        connection::{ConnectError, ConnectFailure},
-        inspection::{Facts, NetworkFacts, ServerFacts, Timed},
-    },
+use dlc_application::ports::{
+    connection::{ConnectError, ConnectFailure},
+    inspection::{Facts, NetworkFacts, ServerFacts, Timed},
 };
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{Executor, PgConnection, Row};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::timed;
+use super::{Round, timed};
 use crate::{connection::DatabaseOptions, error, migrator, session::Session};
 
 /// How often the way there and back is measured (§3.3, CAP004).
@@ -24,11 +21,9 @@ const ROUND_TRIPS: usize = 5;
 /// Longest wait for a TCP connection (§3.3, NET002).
 const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 
-pub(super) async fn inspect(options: &DatabaseOptions, mut facts: Facts, known: &[Known], limit: Duration) -> Facts {
-    let started = Instant::now();
-    // One limit for the whole round: each stage has what the ones before left.
-    let left = || limit.saturating_sub(started.elapsed());
-    facts.network = Some(network(options, limit).await);
+pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts) -> Facts {
+    let options = round.options;
+    facts.network = Some(network(options, round.limit).await);
     let reachable = facts
         .network
         .as_ref()
@@ -37,39 +32,54 @@ pub(super) async fn inspect(options: &DatabaseOptions, mut facts: Facts, known: 
     if !reachable {
         return facts;
     }
-    let opened = timed(within(left(), options, options.postgres_session())).await;
-    let mut session = match opened.value {
+    let opened = timed(within(round, options.postgres_session())).await;
+    let took = opened.took;
+    let mut first = match opened.value {
         Ok(session) => session,
         Err(error) => {
             facts.server = Some(Timed {
                 value: Err(error),
-                took: opened.took,
+                took,
             });
             return facts;
         }
     };
-    let server = within(left(), options, server(&mut session, options)).await;
-    let is_answering = server.is_ok();
-    facts.server = Some(Timed {
-        value: server,
-        took: opened.took,
-    });
+    // The second is made while the first one measures; both answer afterwards.
+    let (server, second) = tokio::join!(
+        within(round, server(&mut first, options)),
+        within(round, options.postgres_session())
+    );
+    let mut second = second.ok();
+    let value = match server {
+        Ok((mut server, pid)) => {
+            server.session_affinity = match &mut second {
+                Some(second) => within(round, session_affinity(second, pid, options)).await.ok(),
+                None => None,
+            };
+            Ok(server)
+        }
+        Err(error) => Err(error),
+    };
+    let is_answering = value.is_ok();
+    facts.server = Some(Timed { value, took });
+    let mut first = Session::Postgres(first);
+    let mut second = second.map(Session::Postgres);
     if is_answering {
-        let mut session = Session::Postgres(session);
-        super::ask(&mut session, &mut facts, known, left()).await;
-        session.close().await;
+        super::read_history(&mut first, &mut facts, round).await;
+        super::ask(&mut first, second.as_mut(), &mut facts, round).await;
+    }
+    first.close().await;
+    if let Some(second) = second {
+        second.close().await;
     }
     facts
 }
 
-async fn within<T>(
-    limit: Duration,
-    options: &DatabaseOptions,
-    find: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
+async fn within<T>(round: &Round<'_>, find: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
+    let limit = round.left();
     tokio::time::timeout(limit, find).await.unwrap_or_else(|_| {
-        let cause = format!("no answer within {} ms", limit.as_millis());
-        Err(error::failed(ConnectFailure::TimedOut, cause, &options.url))
+        let failure = ConnectFailure::TimedOut;
+        Err(error::failed(failure, super::late(limit).words, &round.options.url))
     })
 }
 
@@ -147,7 +157,7 @@ async fn attempt<T>(
         .map_err(|e| error::connect(&sqlx::Error::Io(e), &options.url))
 }
 
-async fn server(session: &mut PgConnection, options: &DatabaseOptions) -> Result<ServerFacts, ConnectError> {
+async fn server(session: &mut PgConnection, options: &DatabaseOptions) -> Result<(ServerFacts, i32), ConnectError> {
     let failed = |e: sqlx::Error| error::connect(&e, &options.url);
     let row = session
         .fetch_one(
@@ -173,24 +183,28 @@ async fn server(session: &mut PgConnection, options: &DatabaseOptions) -> Result
         trips.push(trip);
     }
     trips.sort_unstable();
-    Ok(ServerFacts {
+    let server = ServerFacts {
         version_num: row.get(0),
         version: row.get(1),
         in_recovery: row.get(2),
         read_only: row.get(3),
         tls: row.get(4),
-        session_affinity: session_affinity(options, pid).await,
+        session_affinity: None,
         migration_lock_holder: migrator::holder_in_words(session).await.map_err(failed)?,
         round_trip: trips[ROUND_TRIPS / 2],
         clock_ahead,
-    })
+    };
+    Ok((server, pid))
 }
 
-/// Whether a second session, while the first lies idle, is given the very server process that served the first one:
-/// only a pooler that lends processes per transaction does that.
-async fn session_affinity(options: &DatabaseOptions, first: i32) -> Option<bool> {
-    let mut second: PgConnection = options.postgres_session().await.ok()?;
-    let row = second.fetch_one("SELECT pg_backend_pid()").await.ok()?;
-    drop(second.close().await);
-    Some(row.get::<i32, _>(0) != first)
+/// Whether a second session, while the first lies idle, is given another server process than the one that served the first:
+/// only a pooler that lends processes per transaction gives the very same.
+async fn session_affinity(
+    second: &mut PgConnection,
+    first: i32,
+    options: &DatabaseOptions,
+) -> Result<bool, ConnectError> {
+    let row = second.fetch_one("SELECT pg_backend_pid()").await;
+    let row = row.map_err(|e| error::connect(&e, &options.url))?;
+    Ok(row.get::<i32, _>(0) != first)
 }

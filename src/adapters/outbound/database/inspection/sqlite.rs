@@ -8,18 +8,14 @@ use std::{
 };
 
 use dlc_application::{
-    operations::migrate::Known,
-    ports::{
-        connection::ConnectError,
-        inspection::{Facts, SqliteContent, SqliteFacts, Timed},
-    },
+    operations::check::catalogue::sqlite::LONG_WRITE,
+    ports::inspection::{Facts, SqliteContent, SqliteFacts, Timed, Writer},
 };
 use rustix::fs::Access;
-use sqlx::{Row, SqlitePool};
 
-use super::timed;
+use super::{Round, timed};
 use crate::{
-    connection::{DatabaseOptions, companion, directory_of, is_closed, read_only_options},
+    connection::{companion, directory_of, is_closed, read_only_options},
     error,
     session::Session,
     writer,
@@ -32,18 +28,19 @@ fn journal_mode_of_closed(path: &Path) -> Option<String> {
     Some(if header[18] == 2 { "wal" } else { "delete" }.to_owned())
 }
 
+/// Longest wait for another process's lock.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// `look_at_locks`: only where this process has not opened the file, see [`writer::of`].
-pub(super) async fn inspect(
-    options: &DatabaseOptions,
-    mut facts: Facts,
-    known: &[Known],
-    limit: Duration,
-    look_at_locks: bool,
-) -> Facts {
-    let started = Instant::now();
+pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts, look_at_locks: bool) -> Facts {
+    let options = round.options;
     let Some(path) = options.url.file() else { return facts };
     let mut file = outside(path);
-    file.writer = if look_at_locks { Some(writer::of(path)) } else { None };
+    file.writer = if look_at_locks {
+        Some(watched_writer(path).await)
+    } else {
+        None
+    };
     if file.size.is_none() {
         facts.sqlite = Some(file);
         return facts;
@@ -53,29 +50,42 @@ pub(super) async fn inspect(
     } else {
         None
     };
-    let deep = facts.options.deep;
-    let opened = timed(options.sqlite_pool(read_only_options(path), 1)).await;
-    let is_open = match opened.value {
-        Err(e) => {
-            file.content = Some(Timed {
-                value: Err(e),
-                took: opened.took,
-            });
-            false
-        }
-        Ok(pool) => {
-            file.content = Some(timed(content(options, &pool, closed_mode, deep)).await);
-            pool.close().await;
-            file.content.as_ref().is_some_and(|content| content.value.is_ok())
-        }
+    let opened = timed(async {
+        let mut session = Session::sqlite(options, read_only_options(path)).await?;
+        let content = content(&mut session, closed_mode).await;
+        Ok((session, content.map_err(|e| error::connect(&e, &options.url))?))
+    })
+    .await;
+    let (session, content) = match opened.value {
+        Ok((session, content)) => (Some(session), Ok(content)),
+        Err(error) => (None, Err(error)),
     };
+    file.content = Some(Timed {
+        value: content,
+        took: opened.took,
+    });
     facts.sqlite = Some(file);
-    if is_open && let Ok(mut session) = Session::sqlite(options, read_only_options(path)).await {
-        let left = limit.saturating_sub(started.elapsed());
-        super::ask(&mut session, &mut facts, known, left).await;
+    if let Some(mut session) = session {
+        super::read_history(&mut session, &mut facts, round).await;
+        super::ask(&mut session, None, &mut facts, round).await;
         session.close().await;
     }
     facts
+}
+
+/// Who holds the writer lock and does not let go: a commit that is just under way is nobody's trouble.
+async fn watched_writer(path: &Path) -> Option<Writer> {
+    let started = Instant::now();
+    let pid = writer::of(path)?;
+    let mut held = Duration::ZERO;
+    while held < LONG_WRITE {
+        tokio::time::sleep(LONG_WRITE / 10).await;
+        if writer::of(path) != Some(pid) {
+            break;
+        }
+        held = started.elapsed();
+    }
+    Some(Writer { pid, held })
 }
 
 /// What can be told without opening the database.
@@ -117,50 +127,26 @@ fn network_file_system(directory: &Path) -> Option<String> {
     Some(name.to_owned())
 }
 
-async fn content(
-    options: &DatabaseOptions,
-    pool: &SqlitePool,
-    closed_mode: Option<String>,
-    deep: bool,
-) -> Result<SqliteContent, ConnectError> {
-    let look = async {
-        let text =
-            |sql: &'static str| async move { Ok::<_, sqlx::Error>(sqlx::query(sql).fetch_one(pool).await?.get(0)) };
-        let id: i32 = sqlx::query("PRAGMA application_id").fetch_one(pool).await?.get(0);
-        let check = if deep {
-            "PRAGMA integrity_check(10)"
-        } else {
-            "PRAGMA quick_check(10)"
-        };
-        let quick_check: Vec<String> = sqlx::query(check)
-            .fetch_all(pool)
-            .await?
-            .iter()
-            .map(|row| row.get(0))
-            .collect();
-        let orphans = sqlx::query("PRAGMA foreign_key_check").fetch_all(pool).await?;
-        Ok::<_, sqlx::Error>(SqliteContent {
-            library_version: text("SELECT sqlite_version()").await?,
-            application_id: id,
-            journal_mode: match closed_mode {
-                Some(mode) => mode,
-                None => text("PRAGMA journal_mode").await?,
-            },
-            quick_check: quick_check.into_iter().filter(|line| line != "ok").collect(),
-            foreign_key_violations: orphans
-                .iter()
-                .take(10)
-                .map(|row| {
-                    let rowid: Option<i64> = row.get(1);
-                    let rowid = rowid.map_or_else(String::new, |id| format!(" row {id}"));
-                    format!(
-                        "{}{rowid} refers to a missing {}",
-                        row.get::<String, _>(0),
-                        row.get::<String, _>(2)
-                    )
-                })
-                .collect(),
-        })
+async fn content(session: &mut Session, closed_mode: Option<String>) -> Result<SqliteContent, sqlx::Error> {
+    let mut pragma = async |sql| Ok::<_, sqlx::Error>(session.text(sql, &[]).await?.unwrap_or_default());
+    let library_version = pragma("SELECT sqlite_version()").await?;
+    let foreign_keys = pragma("PRAGMA foreign_keys").await?;
+    let busy_timeout = pragma("PRAGMA busy_timeout").await?;
+    // The look itself waits for nobody for long.
+    session
+        .execute(&format!("PRAGMA busy_timeout = {}", PATIENCE.as_millis()))
+        .await?;
+    let mut pragma = async |sql| Ok::<_, sqlx::Error>(session.text(sql, &[]).await?.unwrap_or_default());
+    let application_id = pragma("PRAGMA application_id").await?;
+    let journal_mode = match closed_mode {
+        Some(mode) => mode,
+        None => pragma("PRAGMA journal_mode").await?,
     };
-    look.await.map_err(|e| error::connect(&e, &options.url))
+    Ok(SqliteContent {
+        library_version,
+        application_id: application_id.parse().unwrap_or_default(),
+        journal_mode,
+        foreign_keys: foreign_keys == "1",
+        busy_timeout: Duration::from_millis(busy_timeout.parse().unwrap_or_default()),
+    })
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use dlc_application::{
-    operations::check::sqlite::APPLICATION_ID,
+    operations::check::catalogue::sqlite::APPLICATION_ID,
     ports::{
         connection::{ConnectError, ConnectFailure},
         migrations::{Holder, MigrateError, MigrationStep},

@@ -1,23 +1,10 @@
 //! DRF: is the live schema the one that the last run left, and the one that the code needs?
 
-use super::{Check, FailureClass, Judge, Layer, Question, Verdict, text};
-use crate::ports::inspection::Engine;
-
-const fn check(id: &'static str, title: &'static str, [cause, fix]: [&'static str; 2], judge: Judge) -> Check {
-    Check {
-        id,
-        title,
-        layer: Layer::Drift,
-        class: FailureClass::Failed,
-        engine: None,
-        deep: false,
-        own: false,
-        cause,
-        fix,
-        question: Question::NONE,
-        judge,
-    }
-}
+use super::{Check, Judge, Question, text};
+use crate::{
+    operations::check::{Layer, Verdict},
+    ports::inspection::Engine,
+};
 
 /// The tables and columns that the service's statements name, less those that `$exists` finds.
 macro_rules! missing_columns {
@@ -39,15 +26,13 @@ macro_rules! missing_columns {
 }
 
 pub(super) const CHECKS: &[Check] = &[
-    check(
-        "DRF001",
-        "schema since the last run",
-        [
-            "Somebody has changed the schema since the last migration, past dlc.",
-            "dlc migrate verify names every object. Put the change into a migration or take it back; then dlc migrate repair.",
-        ],
-        Judge::Facts(|facts| {
-            let Some(drift) = &facts.drift else {
+    Check {
+        id: "DRF001",
+        title: "schema since the last run",
+        cause: "Somebody has changed the schema since the last migration, past dlc.",
+        fix: "dlc migrate verify names every object. Put the change into a migration or take it back; then dlc migrate repair.",
+        judge: Judge::Case(|case| {
+            let Some(drift) = &case.facts.drift else {
                 return Verdict::skipped("not looked at");
             };
             match &drift.value {
@@ -57,7 +42,7 @@ pub(super) const CHECKS: &[Check] = &[
                 Ok(Some(changes)) => {
                     let words: Vec<String> = changes.iter().map(ToString::to_string).collect();
                     let words = format!("{} changed: {}", changes.len(), words.join("; "));
-                    let verdict = if facts.options.strict {
+                    let verdict = if case.options.strict {
                         Verdict::fail(words)
                     } else {
                         Verdict::warn(words)
@@ -67,44 +52,47 @@ pub(super) const CHECKS: &[Check] = &[
             }
             .took(drift.took)
         }),
-    ),
-    Check {
-        own: true,
-        question: Question {
-            postgres: Some(missing_columns!(
-                "SELECT 1 FROM pg_attribute a WHERE a.attrelid = to_regclass(t) AND a.attname = c \
-                 AND a.attnum > 0 AND NOT a.attisdropped"
-            )),
-            sqlite: Some(missing_columns!("SELECT 1 FROM pragma_table_info(t) WHERE name = c")),
-        },
-        ..check(
-            "DRF002",
-            "tables and columns in use",
-            [
-                "A table or column is gone that the service's statements name: they fail.",
-                "dlc migrate status tells whether migrations are pending; dlc migrate verify, what was changed by hand.",
-            ],
-            Judge::Answer(|answer| {
-                let missing: Vec<&str> = answer.rows.iter().map(|row| text(row, 0)).collect();
-                if missing.is_empty() {
-                    Verdict::ok("all there")
-                } else if answer.facts.history.as_ref().is_some_and(|history| {
-                    history
-                        .value
-                        .as_ref()
-                        .is_ok_and(|history| history.pending().next().is_some())
-                }) {
-                    Verdict::skipped(format!(
-                        "migrations are pending; missing so far: {}",
-                        missing.join(", ")
-                    ))
-                } else {
-                    Verdict::fail(format!("missing: {}", missing.join(", "))).hint("dlc migrate verify")
-                }
-            }),
-        )
+        ..Check::of(Layer::Drift)
     },
     Check {
+        id: "DRF002",
+        title: "tables and columns in use",
+        cause: "A table or column is gone that the service's statements name: they fail.",
+        fix: "dlc migrate status tells whether migrations are pending; dlc migrate verify, what was changed by hand.",
+        own: true,
+        question: Question::both(
+            missing_columns!(
+                "SELECT 1 FROM pg_attribute a WHERE a.attrelid = to_regclass(t) AND a.attname = c \
+                 AND a.attnum > 0 AND NOT a.attisdropped"
+            ),
+            missing_columns!("SELECT 1 FROM pragma_table_info(t) WHERE name = c"),
+        ),
+        judge: Judge::Case(|case| {
+            let missing: Vec<&str> = case.rows.iter().map(|row| text(row, 0)).collect();
+            if missing.is_empty() {
+                Verdict::ok("all there")
+            } else if case.facts.history.as_ref().is_some_and(|history| {
+                history
+                    .value
+                    .as_ref()
+                    .is_ok_and(|history| history.pending().next().is_some())
+            }) {
+                Verdict::skipped(format!(
+                    "migrations are pending; missing so far: {}",
+                    missing.join(", ")
+                ))
+            } else {
+                Verdict::fail(format!("missing: {}", missing.join(", "))).hint("dlc migrate verify")
+            }
+        }),
+        ..Check::of(Layer::Drift)
+    },
+    Check {
+        id: "DRF003",
+        title: "invalid indexes and constraints",
+        cause: "An index was left invalid by a concurrent build that was cut short: it costs writes and serves no read. Or a \
+                 constraint was added NOT VALID and old rows were never checked.",
+        fix: "Rebuild the index, validate the constraint; neither keeps writers waiting.",
         engine: Some(Engine::Postgres),
         question: Question::postgres(
             "SELECT format('index %s is invalid', i.indexrelid::regclass), \
@@ -118,21 +106,13 @@ pub(super) const CHECKS: &[Check] = &[
                AND k.connamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
              ORDER BY 1",
         ),
-        ..check(
-            "DRF003",
-            "invalid indexes and constraints",
-            [
-                "An index was left invalid by a concurrent build that was cut short: it costs writes and serves no read. Or a \
-                 constraint was added NOT VALID and old rows were never checked.",
-                "Rebuild the index, validate the constraint; neither keeps writers waiting.",
-            ],
-            Judge::Answer(|answer| {
-                if answer.rows.is_empty() {
-                    return Verdict::ok("none");
-                }
-                let column = |index| answer.rows.iter().map(|row| text(row, index)).collect::<Vec<_>>();
-                Verdict::warn(column(0).join("; ")).hint(column(1).join(" "))
-            }),
-        )
+        judge: Judge::Case(|case| {
+            if case.rows.is_empty() {
+                return Verdict::ok("none");
+            }
+            let column = |index| case.rows.iter().map(|row| text(row, index)).collect::<Vec<_>>();
+            Verdict::warn(column(0).join("; ")).hint(column(1).join(" "))
+        }),
+        ..Check::of(Layer::Drift)
     },
 ];

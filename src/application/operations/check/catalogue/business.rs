@@ -1,6 +1,7 @@
 //! BIZ: do the books add up?
 
-use super::{Check, FailureClass, Judge, Layer, Question, Verdict, text};
+use super::{Check, Judge, Question, text};
+use crate::operations::check::{Layer, Verdict};
 
 /// I1 and I2: what was taken from the stock is what was claimed. A user's second claim is refused by a unique constraint.
 const AUDIT: &str = "SELECT c.name, CAST(c.amount AS text), CAST(c.remaining_amount AS text), CAST(count(k.id) AS text), \
@@ -13,22 +14,16 @@ const AUDIT: &str = "SELECT c.name, CAST(c.amount AS text), CAST(c.remaining_amo
 pub(super) const CHECKS: &[Check] = &[Check {
     id: "BIZ001",
     title: "coupon audit",
-    layer: Layer::Health,
-    class: FailureClass::Failed,
     engine: None,
-    deep: false,
     own: true,
     cause: "A coupon's stock and its claims do not add up, or somebody has claimed twice: rows were changed past dlc.",
     fix: "Find out who wrote there. The claims are the truth: set remaining_amount to amount less their number.",
-    question: Question {
-        postgres: Some(AUDIT),
-        sqlite: Some(AUDIT),
-    },
-    judge: Judge::Answer(|answer| {
-        if answer.rows.is_empty() {
+    question: Question::both(AUDIT, AUDIT),
+    judge: Judge::Case(|case| {
+        if case.rows.is_empty() {
             return Verdict::ok("every coupon adds up");
         }
-        let wrong: Vec<String> = answer
+        let wrong: Vec<String> = case
             .rows
             .iter()
             .map(|row| {
@@ -44,4 +39,5 @@ pub(super) const CHECKS: &[Check] = &[Check {
             .collect();
         Verdict::fail(wrong.join("; ")).hint("rows were changed past dlc; the claims are the truth")
     }),
+    ..Check::of(Layer::Health)
 }];

@@ -1,32 +1,13 @@
 //! SRV: is there a PostgreSQL behind it that lets us in and that we can use?
 
-use super::{Check, FailureClass, Judge, Layer, Question, Verdict};
-use crate::ports::{
-    connection::{ConnectError, ConnectFailure},
-    inspection::{Engine, Facts, ServerFacts},
+use super::{Check, Judge};
+use crate::{
+    operations::check::{FailureClass, Layer, Verdict},
+    ports::{
+        connection::{ConnectError, ConnectFailure},
+        inspection::{Facts, ServerFacts},
+    },
 };
-
-const fn check(
-    id: &'static str,
-    title: &'static str,
-    [cause, fix]: [&'static str; 2],
-    class: FailureClass,
-    judge: fn(&Facts) -> Verdict,
-) -> Check {
-    Check {
-        id,
-        title,
-        layer: Layer::Server,
-        class,
-        engine: Some(Engine::Postgres),
-        deep: false,
-        own: false,
-        cause,
-        fix,
-        question: Question::NONE,
-        judge: Judge::Facts(judge),
-    }
-}
 
 /// Oldest supported major (§2.1 C1).
 const OLDEST_MAJOR: i32 = 15;
@@ -67,47 +48,42 @@ fn is_not_accepting(failure: ConnectFailure) -> bool {
 }
 
 pub(super) const CHECKS: &[Check] = &[
-    check(
-        "SRV001",
-        "accepting connections",
-        [
-            "The server is there and lets nobody in: it starts, stops, or has no connection left.",
-            "Wait for it (--wait=60s); for too many connections see CAP001 on another role, or restart an instance.",
-        ],
-        FailureClass::Unreachable,
-        |facts| session(facts, is_not_accepting, |_| Verdict::ok("yes")),
-    ),
-    check(
-        "SRV002",
-        "authentication",
-        [
-            "User or password are wrong, or pg_hba.conf does not let this host in.",
-            "Correct them; with Compose POSTGRES_PASSWORD counts only when the volume is new.",
-        ],
-        FailureClass::Permission,
-        |facts| session(facts, is_authentication, |_| Verdict::ok("accepted")),
-    ),
-    check(
-        "SRV003",
-        "database exists",
-        [
-            "The server has no database of that name.",
-            "Correct the name, or create it: createdb.",
-        ],
-        FailureClass::Unreachable,
-        |facts| session(facts, is_missing_database, |_| Verdict::ok("yes")),
-    ),
-    check(
-        "SRV004",
-        "engine",
-        [
-            "Something else than PostgreSQL answers.",
-            "dlc is tested on PostgreSQL 15 to 18 only.",
-        ],
-        FailureClass::Failed,
-        |facts| {
+    Check {
+        id: "SRV001",
+        title: "accepting connections",
+        cause: "The server is there and lets nobody in: it starts, stops, or has no connection left.",
+        fix: "Wait for it (--wait=60s); for too many connections see CAP001 on another role, or restart an instance.",
+        class: FailureClass::Unreachable,
+        judge: Judge::Case(|case| session(case.facts, is_not_accepting, |_| Verdict::ok("yes"))),
+        ..Check::of(Layer::Server)
+    },
+    Check {
+        id: "SRV002",
+        title: "authentication",
+        cause: "User or password are wrong, or pg_hba.conf does not let this host in.",
+        fix: "Correct them; with Compose POSTGRES_PASSWORD counts only when the volume is new.",
+        class: FailureClass::Permission,
+        judge: Judge::Case(|case| session(case.facts, is_authentication, |_| Verdict::ok("accepted"))),
+        ..Check::of(Layer::Server)
+    },
+    Check {
+        id: "SRV003",
+        title: "database exists",
+        cause: "The server has no database of that name.",
+        fix: "Correct the name, or create it: createdb.",
+        class: FailureClass::Unreachable,
+        judge: Judge::Case(|case| session(case.facts, is_missing_database, |_| Verdict::ok("yes"))),
+        ..Check::of(Layer::Server)
+    },
+    Check {
+        id: "SRV004",
+        title: "engine",
+        cause: "Something else than PostgreSQL answers.",
+        fix: "dlc is tested on PostgreSQL 15 to 18 only.",
+        class: FailureClass::Failed,
+        judge: Judge::Case(|case| {
             session(
-                facts,
+                case.facts,
                 |_| false,
                 |session| {
                     let product = session.version.split(' ').next().unwrap_or_default();
@@ -123,19 +99,18 @@ pub(super) const CHECKS: &[Check] = &[
                     }
                 },
             )
-        },
-    ),
-    check(
-        "SRV005",
-        "server version",
-        [
-            "The server is older than what dlc needs.",
-            "Upgrade to a major that is still supported.",
-        ],
-        FailureClass::Failed,
-        |facts| {
+        }),
+        ..Check::of(Layer::Server)
+    },
+    Check {
+        id: "SRV005",
+        title: "server version",
+        cause: "The server is older than what dlc needs.",
+        fix: "Upgrade to a major that is still supported.",
+        class: FailureClass::Failed,
+        judge: Judge::Case(|case| {
             session(
-                facts,
+                case.facts,
                 |_| false,
                 |session| {
                     let (major, minor) = (session.version_num / 10_000, session.version_num % 10_000);
@@ -148,19 +123,18 @@ pub(super) const CHECKS: &[Check] = &[
                     verdict.threshold("15")
                 },
             )
-        },
-    ),
-    check(
-        "SRV006",
-        "session affinity",
-        [
-            "A pooler lends another server process for each transaction: settings and locks of a session do not last.",
-            "Set database.pooler: pgbouncer, and DLC_DATABASE__MIGRATION_URL to a direct connection.",
-        ],
-        FailureClass::Failed,
-        |facts| {
+        }),
+        ..Check::of(Layer::Server)
+    },
+    Check {
+        id: "SRV006",
+        title: "session affinity",
+        cause: "A pooler lends another server process for each transaction: settings and locks of a session do not last.",
+        fix: "Set database.pooler: pgbouncer, and DLC_DATABASE__MIGRATION_URL to a direct connection.",
+        class: FailureClass::Failed,
+        judge: Judge::Case(|case| {
             session(
-                facts,
+                case.facts,
                 |_| false,
                 |session| match session.session_affinity {
                     Some(true) => Verdict::ok("direct, or a session pooler"),
@@ -171,19 +145,18 @@ pub(super) const CHECKS: &[Check] = &[
                     None => Verdict::skipped("could not be told"),
                 },
             )
-        },
-    ),
-    check(
-        "SRV007",
-        "writable primary",
-        [
-            "Nothing can be written here: a replica, or a database that is set to be read-only.",
-            "Point DATABASE_URL at the primary.",
-        ],
-        FailureClass::Failed,
-        |facts| {
+        }),
+        ..Check::of(Layer::Server)
+    },
+    Check {
+        id: "SRV007",
+        title: "writable primary",
+        cause: "Nothing can be written here: a replica, or a database that is set to be read-only.",
+        fix: "Point DATABASE_URL at the primary.",
+        class: FailureClass::Failed,
+        judge: Judge::Case(|case| {
             session(
-                facts,
+                case.facts,
                 |_| false,
                 |session| {
                     if session.in_recovery {
@@ -197,6 +170,7 @@ pub(super) const CHECKS: &[Check] = &[
                     }
                 },
             )
-        },
-    ),
+        }),
+        ..Check::of(Layer::Server)
+    },
 ];

@@ -1,31 +1,13 @@
 //! MIG: is the schema the one that this binary was built for?
 
-use super::{Check, FailureClass, Judge, Layer, Question, Verdict};
+use super::{Check, Judge};
 use crate::{
-    operations::migrate::{History, HistoryError},
+    operations::{
+        check::{Layer, Verdict},
+        migrate::{History, HistoryError},
+    },
     ports::inspection::{Engine, Facts},
 };
-
-const fn check(
-    id: &'static str,
-    title: &'static str,
-    [cause, fix]: [&'static str; 2],
-    judge: fn(&Facts) -> Verdict,
-) -> Check {
-    Check {
-        id,
-        title,
-        layer: Layer::Migrations,
-        class: FailureClass::Failed,
-        engine: None,
-        deep: false,
-        own: false,
-        cause,
-        fix,
-        question: Question::NONE,
-        judge: Judge::Facts(judge),
-    }
-}
 
 fn history(facts: &Facts, judge: impl FnOnce(&History) -> Verdict) -> Verdict {
     let Some(history) = &facts.history else {
@@ -43,15 +25,13 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 pub(super) const CHECKS: &[Check] = &[
-    check(
-        "MIG001",
-        "pending migrations",
-        [
-            "Migrations of this binary are not applied yet.",
-            "dlc migrate plan shows what they would do, dlc migrate up does it.",
-        ],
-        |facts| {
-            history(facts, |history| match list(history.pending()).as_slice() {
+    Check {
+        id: "MIG001",
+        title: "pending migrations",
+        cause: "Migrations of this binary are not applied yet.",
+        fix: "dlc migrate plan shows what they would do, dlc migrate up does it.",
+        judge: Judge::Case(|case| {
+            history(case.facts, |history| match list(history.pending()).as_slice() {
                 [] => Verdict::ok("none"),
                 some => {
                     let words = if history.is_recorded() {
@@ -59,7 +39,7 @@ pub(super) const CHECKS: &[Check] = &[
                     } else {
                         format!("never migrated: {} pending", some.len())
                     };
-                    let verdict = if facts.options.require_current {
+                    let verdict = if case.options.require_current {
                         Verdict::fail(words)
                     } else {
                         Verdict::warn(words)
@@ -67,17 +47,16 @@ pub(super) const CHECKS: &[Check] = &[
                     verdict.hint("dlc migrate up")
                 }
             })
-        },
-    ),
-    check(
-        "MIG002",
-        "migrations unknown to this binary",
-        [
-            "Migrations are applied that this binary does not know.",
-            "Run the newer dlc; or revert them: dlc migrate down --use-stored-sql.",
-        ],
-        |facts| {
-            history(facts, |history| {
+        }),
+        ..Check::of(Layer::Migrations)
+    },
+    Check {
+        id: "MIG002",
+        title: "migrations unknown to this binary",
+        cause: "Migrations are applied that this binary does not know.",
+        fix: "Run the newer dlc; or revert them: dlc migrate down --use-stored-sql.",
+        judge: Judge::Case(|case| {
+            history(case.facts, |history| {
                 let missing = list(history.missing());
                 let newer = list(history.newer());
                 if !missing.is_empty() {
@@ -93,17 +72,16 @@ pub(super) const CHECKS: &[Check] = &[
                         .hint("this binary goes on working; update it when convenient")
                 }
             })
-        },
-    ),
-    check(
-        "MIG003",
-        "checksums of migrations",
-        [
-            "A migration was changed after it was applied.",
-            "Restore its SQL; if the schema agrees, dlc migrate repair notes the new checksum.",
-        ],
-        |facts| {
-            history(facts, |history| match history.validate() {
+        }),
+        ..Check::of(Layer::Migrations)
+    },
+    Check {
+        id: "MIG003",
+        title: "checksums of migrations",
+        cause: "A migration was changed after it was applied.",
+        fix: "Restore its SQL; if the schema agrees, dlc migrate repair notes the new checksum.",
+        judge: Judge::Case(|case| {
+            history(case.facts, |history| match history.validate() {
                 Err(error @ HistoryError::Edited(_)) => Verdict::fail(error.to_string())
                     .hint("restore the migration's SQL; dlc migrate verify tells whether the schema agrees"),
                 _ => match list(history.unrecorded()).as_slice() {
@@ -113,55 +91,49 @@ pub(super) const CHECKS: &[Check] = &[
                     }
                 },
             })
-        },
-    ),
-    check(
-        "MIG004",
-        "order of migrations",
-        [
-            "An older migration is pending behind a newer applied one.",
-            "Give it a newer number; if its objects are there, dlc migrate repair enters it.",
-        ],
-        |facts| {
-            history(facts, |history| match list(history.out_of_order()).as_slice() {
+        }),
+        ..Check::of(Layer::Migrations)
+    },
+    Check {
+        id: "MIG004",
+        title: "order of migrations",
+        cause: "An older migration is pending behind a newer applied one.",
+        fix: "Give it a newer number; if its objects are there, dlc migrate repair enters it.",
+        judge: Judge::Case(|case| {
+            history(case.facts, |history| match list(history.out_of_order()).as_slice() {
                 [] => Verdict::ok("in order"),
                 names => Verdict::fail(format!("pending behind newer ones: {}", names.join(", ")))
                     .hint("two branches were merged; see `dlc migrate status`"),
             })
-        },
-    ),
-    check(
-        "MIG005",
-        "unfinished migration",
-        [
-            "A migration without a transaction was cut short.",
-            "dlc migrate up begins it again; dlc migrate down gives it up.",
-        ],
-        |facts| {
-            history(facts, |history| match history.unfinished() {
+        }),
+        ..Check::of(Layer::Migrations)
+    },
+    Check {
+        id: "MIG005",
+        title: "unfinished migration",
+        cause: "A migration without a transaction was cut short.",
+        fix: "dlc migrate up begins it again; dlc migrate down gives it up.",
+        judge: Judge::Case(|case| {
+            history(case.facts, |history| match history.unfinished() {
                 None => Verdict::ok("none"),
                 Some(error) => Verdict::fail(error.to_string()).hint("go on with it: dlc migrate up"),
             })
-        },
-    ),
+        }),
+        ..Check::of(Layer::Migrations)
+    },
     Check {
+        id: "MIG006",
+        title: "migration lock",
+        cause: "Somebody migrates just now.",
+        fix: "Wait for it; a dead process frees the lock by itself.",
         engine: Some(Engine::Postgres),
-        ..check(
-            "MIG006",
-            "migration lock",
-            [
-                "Somebody migrates just now.",
-                "Wait for it; a dead process frees the lock by itself.",
-            ],
-            |facts| match facts.server.as_ref().map(|server| &server.value) {
-                None | Some(Err(_)) => Verdict::skipped("no session"),
-                Some(Ok(session)) => match &session.migration_lock_holder {
-                    None => Verdict::ok("free"),
-                    Some(holder) => {
-                        Verdict::warn(format!("held by {holder}")).hint("a migration is running: wait for it")
-                    }
-                },
+        judge: Judge::Case(|case| match case.facts.server.as_ref().map(|server| &server.value) {
+            None | Some(Err(_)) => Verdict::skipped("no session"),
+            Some(Ok(session)) => match &session.migration_lock_holder {
+                None => Verdict::ok("free"),
+                Some(holder) => Verdict::warn(format!("held by {holder}")).hint("a migration is running: wait for it"),
             },
-        )
+        }),
+        ..Check::of(Layer::Migrations)
     },
 ];

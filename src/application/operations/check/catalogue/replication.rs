@@ -1,16 +1,15 @@
 //! REP: do the copies keep up?
 
-use super::{Check, FailureClass, Judge, Layer, Limits, Measured, Question, Unit};
-use crate::ports::inspection::Engine;
+use super::{Check, Judge, Question};
+use crate::{
+    operations::check::{Layer, Limits, Measured, Unit},
+    ports::inspection::Engine,
+};
 
 pub(super) const CHECKS: &[Check] = &[Check {
     id: "REP001",
     title: "replication",
-    layer: Layer::Health,
-    class: FailureClass::Failed,
     engine: Some(Engine::Postgres),
-    deep: false,
-    own: false,
     cause: "A replica is behind, so reads there see the past; or a replication slot that nobody uses keeps the server from \
             clearing its log away, until the disk is full.",
     fix: "Look at the replica's log and network. A slot that nobody will use again: SELECT pg_drop_replication_slot(name).",
@@ -23,25 +22,17 @@ pub(super) const CHECKS: &[Check] = &[Check {
               ELSE format('%s replicas', (SELECT count(*) FROM pg_stat_replication)) END, \
          (SELECT string_agg(format('slot %s is inactive', slot_name), ', ') FROM pg_replication_slots WHERE NOT active)",
     ),
-    judge: Judge::Quantity(
-        Limits {
-            unit: Unit::Seconds,
-            warn: Some(10.0),
-            fail: Some(300.0),
-        },
-        |answer| {
-            let lag = answer.number(0).ok_or("no answer")?;
-            let slots = answer.text(2);
+    judge: Judge::Quantity(Limits::new(Unit::Seconds, 10.0, 300.0), |case| {
+        let lag = case.number(0).ok_or("no answer")?;
+        let slots = case.text(2);
+        let words = [case.text(1), slots].into_iter().filter(|words| !words.is_empty());
+        Ok(Measured {
+            value: lag,
+            words: words.collect::<Vec<_>>().join("; "),
             // A forgotten slot is worth a look however small the lag is.
-            let value = if slots.is_empty() { lag } else { lag.max(10.0) };
-            let words = [answer.text(1), slots].into_iter().filter(|words| !words.is_empty());
-            Ok(Measured {
-                value,
-                words: words.collect::<Vec<_>>().join("; "),
-                hint: Some(
-                    "look at the replica; a slot that nobody uses: SELECT pg_drop_replication_slot(…);".to_owned(),
-                ),
-            })
-        },
-    ),
+            suspect: !slots.is_empty(),
+            hint: Some("look at the replica; a slot that nobody uses: SELECT pg_drop_replication_slot(…);".to_owned()),
+        })
+    }),
+    ..Check::of(Layer::Health)
 }];

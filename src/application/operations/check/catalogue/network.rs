@@ -2,32 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Check, FailureClass, Judge, Layer, Question, Verdict};
-use crate::ports::{
-    connection::ConnectFailure,
-    inspection::{Engine, Facts},
+use super::{Check, Judge};
+use crate::{
+    operations::check::{Layer, Verdict},
+    ports::connection::ConnectFailure,
 };
-
-const fn check(
-    id: &'static str,
-    title: &'static str,
-    [cause, fix]: [&'static str; 2],
-    judge: fn(&Facts) -> Verdict,
-) -> Check {
-    Check {
-        id,
-        title,
-        layer: Layer::Network,
-        class: FailureClass::Unreachable,
-        engine: Some(Engine::Postgres),
-        deep: false,
-        own: false,
-        cause,
-        fix,
-        question: Question::NONE,
-        judge: Judge::Facts(judge),
-    }
-}
 
 const NOT_LOOKED_AT: &str = "not looked at";
 
@@ -35,15 +14,13 @@ const NOT_LOOKED_AT: &str = "not looked at";
 const SLOW_RESOLUTION: Duration = Duration::from_secs(1);
 
 pub(super) const CHECKS: &[Check] = &[
-    check(
-        "NET001",
-        "name resolution",
-        [
-            "The host's name does not resolve, or slowly.",
-            "Check its spelling and the name server; inside Compose the host is the service's name.",
-        ],
-        |facts| {
-            let Some(network) = &facts.network else {
+    Check {
+        id: "NET001",
+        title: "name resolution",
+        cause: "The host's name does not resolve, or slowly.",
+        fix: "Check its spelling and the name server; inside Compose the host is the service's name.",
+        judge: Judge::Case(|case| {
+            let Some(network) = &case.facts.network else {
                 return Verdict::skipped(NOT_LOOKED_AT);
             };
             let Some(resolution) = &network.resolution else {
@@ -63,17 +40,16 @@ pub(super) const CHECKS: &[Check] = &[
                     .hint("check the host's spelling; inside Compose the host is the service's name, `postgres`"),
             }
             .took(resolution.took)
-        },
-    ),
-    check(
-        "NET002",
-        "connection",
-        [
-            "Nobody answers at that address and port.",
-            "Refused: the server does not run, or listens elsewhere. Timed out or unreachable: a firewall, or a wrong address.",
-        ],
-        |facts| {
-            let Some(network) = &facts.network else {
+        }),
+        ..Check::of(Layer::Network)
+    },
+    Check {
+        id: "NET002",
+        title: "connection",
+        cause: "Nobody answers at that address and port.",
+        fix: "Refused: the server does not run, or listens elsewhere. Timed out or unreachable: a firewall, or a wrong address.",
+        judge: Judge::Case(|case| {
+            let Some(network) = &case.facts.network else {
                 return Verdict::skipped(NOT_LOOKED_AT);
             };
             let Some(connection) = &network.connection else {
@@ -91,17 +67,16 @@ pub(super) const CHECKS: &[Check] = &[
             }
             .threshold("3 s")
             .took(connection.took)
-        },
-    ),
-    check(
-        "NET003",
-        "encryption",
-        [
-            "The connection is not encrypted, or the server's certificate is not to be trusted.",
-            "Use ?sslmode=verify-full with ?sslrootcert=; renew an expired certificate.",
-        ],
-        |facts| {
-            let (Some(network), Some(server)) = (&facts.network, &facts.server) else {
+        }),
+        ..Check::of(Layer::Network)
+    },
+    Check {
+        id: "NET003",
+        title: "encryption",
+        cause: "The connection is not encrypted, or the server's certificate is not to be trusted.",
+        fix: "Use ?sslmode=verify-full with ?sslrootcert=; renew an expired certificate.",
+        judge: Judge::Case(|case| {
+            let (Some(network), Some(server)) = (&case.facts.network, &case.facts.server) else {
                 return Verdict::skipped(NOT_LOOKED_AT);
             };
             match &server.value {
@@ -115,6 +90,7 @@ pub(super) const CHECKS: &[Check] = &[
                     None => Verdict::warn("none; the server is on another host").hint("use ?sslmode=verify-full"),
                 },
             }
-        },
-    ),
+        }),
+        ..Check::of(Layer::Network)
+    },
 ];

@@ -1,0 +1,44 @@
+//! SCH: where are the tables looked for, and are there any?
+
+use super::{Check, Judge, Question};
+use crate::{
+    operations::check::{Layer, Verdict},
+    ports::inspection::{Engine, Timed},
+};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        id: "SCH001",
+        title: "search path",
+        cause: "No schema of the search path exists, so a table can be neither found nor made.",
+        fix: "Create the schema, or set the search path: ALTER ROLE … IN DATABASE … SET search_path = …",
+        engine: Some(Engine::Postgres),
+        question: Question::postgres("SELECT current_schema(), current_setting('search_path'), current_database()"),
+        judge: Judge::Case(|case| {
+            let (schema, path) = (case.text(0), case.text(1));
+            if schema.is_empty() {
+                Verdict::fail(format!("no schema of the search path exists: {path}"))
+                    .hint(format!("ALTER DATABASE {} SET search_path = public", case.text(2)))
+            } else {
+                Verdict::ok(format!("{schema} (search path {path})"))
+            }
+        }),
+        ..Check::of(Layer::Schema)
+    },
+    Check {
+        id: "SCH002",
+        title: "history of migrations",
+        cause: "The database has no history of migrations: it was never migrated, or it is another one than you think.",
+        fix: "dlc migrate up makes the tables. If there should be data: is this the right database (dlc config show)?",
+        judge: Judge::Case(|case| match &case.facts.history {
+            None => Verdict::skipped("not looked at"),
+            Some(Timed { value: Err(why), took }) => Verdict::fail(why).took(*took),
+            Some(Timed {
+                value: Ok(history),
+                took,
+            }) if history.is_recorded() => Verdict::ok(format!("{} applied", history.applied().count())).took(*took),
+            Some(_) => Verdict::warn("never migrated").hint("dlc migrate up"),
+        }),
+        ..Check::of(Layer::Schema)
+    },
+];

@@ -1,0 +1,242 @@
+//! SQL: is the SQLite file there, sound, and ours to write?
+
+use std::time::Duration;
+
+use super::{Check, Judge, Question, text};
+use crate::{
+    operations::check::{Layer, Verdict},
+    ports::{
+        connection::ConnectFailure,
+        inspection::{Facts, SqliteContent, SqliteFacts, Writer},
+    },
+};
+
+/// `application_id` in the header of every SQLite file that dlc makes: "dlc1" in ASCII.
+pub const APPLICATION_ID: i32 = 0x646c_6331;
+
+/// Above this the log slows every read (§3.3, SQL007).
+const LARGE_WAL: u64 = 64 * 1024 * 1024;
+
+/// A writer that holds its lock for longer keeps others waiting.
+pub const LONG_WRITE: Duration = Duration::from_millis(300);
+
+const UNREADABLE: &str = "the file cannot be read";
+
+fn file(facts: &Facts, judge: impl FnOnce(&SqliteFacts) -> Verdict) -> Verdict {
+    facts
+        .sqlite
+        .as_ref()
+        .map_or_else(|| Verdict::skipped("not looked at"), judge)
+}
+
+fn content(facts: &Facts, judge: impl FnOnce(&SqliteContent) -> Verdict) -> Verdict {
+    file(facts, |sqlite| match &sqlite.content {
+        None => Verdict::skipped("the file does not exist yet"),
+        Some(content) => match &content.value {
+            Ok(inside) => judge(inside),
+            Err(_) => Verdict::skipped(UNREADABLE),
+        }
+        .took(content.took),
+    })
+}
+
+pub(super) const CHECKS: &[Check] = &[
+    Check {
+        id: "SQL001",
+        title: "file and directory",
+        cause: "The file or its directory is missing, or may not be written by this user.",
+        fix: "Correct the path, or owner and mode; dlc migrate up makes the file.",
+        judge: Judge::Case(|case| {
+            file(case.facts, |sqlite| {
+                if !sqlite.directory_exists {
+                    return Verdict::fail(format!("the directory of {} does not exist", sqlite.path))
+                        .hint("make it, or correct the path in DATABASE_URL");
+                }
+                let Some(size) = sqlite.size else {
+                    return Verdict::fail(format!("{} does not exist", sqlite.path))
+                        .hint("`dlc migrate up` or `dlc serve` creates it");
+                };
+                if !sqlite.file_writable || !sqlite.directory_writable {
+                    let what = if sqlite.file_writable {
+                        "its directory"
+                    } else {
+                        "the file"
+                    };
+                    return Verdict::fail(format!("{}: {what} cannot be written by this user", sqlite.path))
+                        .hint("correct owner and mode; the directory must be writable for the -wal and -shm files");
+                }
+                match sqlite.content.as_ref().map(|content| &content.value) {
+                    // What is wrong inside, and who is in the way, are other checks' to say.
+                    Some(Err(error))
+                        if !matches!(error.failure, ConnectFailure::NotADatabase | ConnectFailure::TimedOut) =>
+                    {
+                        let verdict = Verdict::fail(format!("{}: {}", sqlite.path, error.cause));
+                        match &error.hint {
+                            Some(hint) => verdict.hint(hint),
+                            None => verdict,
+                        }
+                    }
+                    _ => Verdict::ok(format!("{}, {size} bytes", sqlite.path)),
+                }
+            })
+        }),
+        ..Check::of(Layer::File)
+    },
+    Check {
+        id: "SQL002",
+        title: "file system",
+        cause: "Write-ahead logging needs memory that all processes share; a network file system has none.",
+        fix: "Move the file to a local disk.",
+        judge: Judge::Case(|case| {
+            file(case.facts, |sqlite| match &sqlite.network_file_system {
+                Some(kind) => Verdict::fail(format!(
+                    "{kind}: write-ahead logging does not work on a network file system"
+                ))
+                .hint("move the file to a local disk"),
+                None => Verdict::ok("local"),
+            })
+        }),
+        ..Check::of(Layer::File)
+    },
+    Check {
+        id: "SQL003",
+        title: "journal mode and connections",
+        cause: "Without write-ahead logging every writer stops every reader. Without foreign keys or a busy time-out on its \
+                connections the service would write orphans, or fail where it should wait.",
+        fix: "dlc serve turns write-ahead logging on by itself. The rest is set on every connection: report it as a bug.",
+        judge: Judge::Case(|case| {
+            content(case.facts, |inside| {
+                let words = format!(
+                    "{}; foreign keys {}, busy time-out {} ms",
+                    inside.journal_mode,
+                    if inside.foreign_keys { "on" } else { "off" },
+                    inside.busy_timeout.as_millis()
+                );
+                let verdict = if !inside.foreign_keys || inside.busy_timeout.is_zero() {
+                    Verdict::fail(words).hint("dlc sets them on every connection, and this SQLite does not keep them")
+                } else if inside.journal_mode == "wal" {
+                    Verdict::ok(words)
+                } else {
+                    Verdict::warn(words).hint("`dlc serve` turns write-ahead logging on by itself")
+                };
+                verdict.threshold("wal")
+            })
+        }),
+        ..Check::of(Layer::File)
+    },
+    Check {
+        id: "SQL004",
+        title: "integrity",
+        cause: "The file is damaged, or is no SQLite database.",
+        fix: "Stop the service, keep a copy, restore from a backup.",
+        question: Question {
+            sqlite_deep: Some("PRAGMA integrity_check(10)"),
+            ..Question::sqlite("PRAGMA quick_check(10)")
+        },
+        judge: Judge::Answer(|case, answer| {
+            let damaged = |words: &str| {
+                Verdict::fail(words).hint("stop the service, keep a copy of the file, restore it from a backup")
+            };
+            let opened = case.facts.sqlite.as_ref().and_then(|file| file.content.as_ref());
+            if let Some(Err(error)) = opened.map(|opened| &opened.value) {
+                return if error.failure == ConnectFailure::NotADatabase {
+                    damaged(&error.cause)
+                } else {
+                    Verdict::skipped(UNREADABLE)
+                };
+            }
+            match answer {
+                None => Verdict::skipped("not asked"),
+                Some(Err(why)) if why.failure == ConnectFailure::NotADatabase => damaged(&why.words),
+                Some(Err(why)) => Verdict::skipped(format!("could not be asked: {}", why.words)),
+                Some(Ok(rows)) => match rows.first().map_or("", |row| text(row, 0)) {
+                    "ok" => Verdict::ok("sound"),
+                    wrong => damaged(wrong),
+                },
+            }
+        }),
+        ..Check::of(Layer::File)
+    },
+    Check {
+        id: "SQL005",
+        title: "foreign keys",
+        cause: "Rows refer to rows that do not exist: another program wrote here with foreign keys off.",
+        fix: "Delete the orphans or restore what they refer to.",
+        question: Question::sqlite(
+            "SELECT \"table\" || coalesce(' row ' || rowid, '') || ' refers to a missing ' || parent \
+             FROM pragma_foreign_key_check LIMIT 10",
+        ),
+        judge: Judge::Case(|case| {
+            let orphans: Vec<&str> = case.rows.iter().map(|row| text(row, 0)).collect();
+            if orphans.is_empty() {
+                Verdict::ok("no orphans")
+            } else {
+                Verdict::fail(orphans.join("; ")).hint("another program wrote here with foreign keys off")
+            }
+        }),
+        ..Check::of(Layer::File)
+    },
+    Check {
+        id: "SQL006",
+        title: "writer lock",
+        cause: "Another process holds the writer lock and does not let go, so the service cannot write.",
+        fix: "Look at that process; it may be a forgotten shell in a transaction.",
+        judge: Judge::Case(|case| {
+            file(case.facts, |sqlite| {
+                let locked = matches!(
+                    sqlite.content.as_ref().map(|content| &content.value),
+                    Some(Err(error)) if error.failure == ConnectFailure::TimedOut
+                );
+                let verdict = match sqlite.writer {
+                    None => Verdict::skipped("the service holds the file itself"),
+                    Some(None) if locked => Verdict::fail("another process has locked the file")
+                        .hint(format!("find it: fuser {}", sqlite.path)),
+                    Some(None) => Verdict::ok("free"),
+                    Some(Some(Writer { pid, held })) if locked || held >= LONG_WRITE => {
+                        Verdict::fail(format!("process {pid} holds it, for {} ms at least", held.as_millis()))
+                            .hint(format!("look at that process: ps -fp {pid}"))
+                    }
+                    Some(Some(Writer { pid, .. })) => {
+                        Verdict::ok(format!("process {pid} writes just now, and lets go"))
+                    }
+                };
+                verdict.threshold(format!("{} ms", LONG_WRITE.as_millis()))
+            })
+        }),
+        ..Check::of(Layer::File)
+    },
+    Check {
+        id: "SQL007",
+        title: "write-ahead log size",
+        cause: "The write-ahead log has grown because a reader keeps it from being written back.",
+        fix: "Find and end the long-running reader.",
+        judge: Judge::Case(|case| {
+            file(case.facts, |sqlite| {
+                let size = sqlite.wal_size.unwrap_or_default();
+                let measured = format!("{size} bytes");
+                let verdict = if size > LARGE_WAL {
+                    Verdict::warn(measured).hint("a long-running reader blocks the checkpoint; find and end it")
+                } else {
+                    Verdict::ok(measured)
+                };
+                verdict.threshold("64 MiB")
+            })
+        }),
+        ..Check::of(Layer::File)
+    },
+    Check {
+        id: "SQL008",
+        title: "application id",
+        cause: "The file is another program's.",
+        fix: "Correct the path in DATABASE_URL.",
+        judge: Judge::Case(|case| {
+            content(case.facts, |inside| match inside.application_id {
+                APPLICATION_ID => Verdict::ok(format!("dlc's; SQLite {}", inside.library_version)),
+                0 => Verdict::skipped("none set: never migrated by dlc"),
+                other => Verdict::fail(format!("0x{other:08x} is another program's"))
+                    .hint("this file is not dlc's; correct the path in DATABASE_URL"),
+            })
+        }),
+        ..Check::of(Layer::File)
+    },
+];

@@ -1,0 +1,110 @@
+//! How a check came out, and of which class its failure is.
+
+use std::time::Duration;
+
+use super::limits::Unit;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// It holds.
+    Ok,
+    /// It was not judged, for the reason in `measured`.
+    Skipped,
+    /// It holds, but look at it.
+    Warn,
+    /// It does not hold.
+    Fail,
+}
+
+impl Status {
+    /// A stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Skipped => "skipped",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+
+    /// Its number in metrics.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warn => 1,
+            Self::Fail => 2,
+            Self::Skipped => 3,
+        }
+    }
+}
+
+/// Which exit code class a failure belongs to (§3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureClass {
+    /// 78
+    Configuration,
+    /// 69
+    Unreachable,
+    /// 77
+    Permission,
+    /// 1
+    Failed,
+}
+
+/// What a check says about the facts.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    pub(super) status: Status,
+    pub(super) measured: String,
+    pub(super) value: Option<(f64, Unit)>,
+    pub(super) threshold: Option<String>,
+    pub(super) hint: Option<String>,
+    pub(super) took: Duration,
+}
+
+impl Verdict {
+    pub(super) fn new(status: Status, measured: impl Into<String>) -> Self {
+        Self {
+            status,
+            measured: measured.into(),
+            value: None,
+            threshold: None,
+            hint: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn ok(measured: impl Into<String>) -> Self {
+        Self::new(Status::Ok, measured)
+    }
+
+    pub(super) fn warn(measured: impl Into<String>) -> Self {
+        Self::new(Status::Warn, measured)
+    }
+
+    pub(super) fn fail(measured: impl Into<String>) -> Self {
+        Self::new(Status::Fail, measured)
+    }
+
+    pub(super) fn skipped(reason: impl Into<String>) -> Self {
+        Self::new(Status::Skipped, reason)
+    }
+
+    pub(super) fn threshold(mut self, threshold: impl Into<String>) -> Self {
+        self.threshold = Some(threshold.into());
+        self
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn took(mut self, took: Duration) -> Self {
+        self.took = took;
+        self
+    }
+}
