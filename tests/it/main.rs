@@ -8,8 +8,10 @@ mod harness;
 
 mod cli_config;
 mod cli_db_check;
+mod cli_db_check_certificates;
 mod cli_db_check_forms;
 mod cli_db_check_health;
+mod cli_db_check_waiting;
 mod cli_failures;
 mod cli_help;
 mod cli_migrate;

@@ -98,6 +98,21 @@ pub struct NetworkFacts {
     pub connection: Option<Timed<Result<(), ConnectError>>>,
     /// Whether the host is this machine, or a Unix socket.
     pub is_local: bool,
+    /// The certificate that the server shows; `None` when it has none, or was not looked at.
+    pub certificate: Option<Certificate>,
+}
+
+/// A server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whose it is.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// Names and addresses that it is for.
+    pub names: Vec<String>,
+    /// The last second in which it is valid, since 1970.
+    pub expires: i64,
 }
 
 /// A PostgreSQL session and what it tells.
@@ -215,6 +230,8 @@ pub struct Inquiry {
 /// Everything found out in one round.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// When the look began, in seconds since 1970; `None`: nobody looked.
+    pub at: Option<i64>,
     /// From the configuration.
     pub config: ConfigFacts,
     /// From the network (PostgreSQL).

@@ -1,6 +1,7 @@
 //! The real binary, run to its end, in a directory of its own and with nothing in its environment but what a test gives.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex},
@@ -24,6 +25,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A run to be made.
 pub struct Dlc {
     program: PathBuf,
+    without_privileges: bool,
     environment: Vec<(String, String)>,
     directory: TempDir,
 }
@@ -81,6 +83,7 @@ impl Dlc {
         let directory = tempfile::Builder::new().prefix("dlc-test-cwd-").tempdir().unwrap();
         Self {
             program: PathBuf::from(env!("CARGO_BIN_EXE_dlc")),
+            without_privileges: false,
             environment: Vec::new(),
             directory,
         }
@@ -90,6 +93,14 @@ impl Dlc {
     pub fn with_migrations(mut self, set: &str) -> Self {
         self.program = std::env::current_exe().unwrap();
         self.env(program::MIGRATIONS, set)
+    }
+
+    /// Runs it as a user to whom file permissions mean something, should the tests be run by root.
+    pub fn without_privileges(mut self) -> Self {
+        self.without_privileges = rustix::process::geteuid().is_root();
+        let anybody = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(self.directory.path(), anybody).unwrap();
+        self
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -112,7 +123,15 @@ impl Dlc {
 
     /// The command, for whoever wants to hold the process.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = if self.without_privileges {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+                .arg(&self.program);
+            command
+        } else {
+            Command::new(&self.program)
+        };
         command
             .args(arguments)
             .current_dir(self.directory.path())

@@ -4,10 +4,14 @@
 //! Debian puts them. A shell holds it and ends it when this process is gone, however it went.
 
 use std::{
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,6 +31,34 @@ pub struct Cluster {
     pub port: u16,
     /// The certificate of the authority that signed the server's; none for a server of somebody else's.
     pub authority: Option<PathBuf>,
+    /// Whoever holds the server; none for a server of somebody else's.
+    keeper: Option<Arc<Mutex<Keeper>>>,
+}
+
+/// The shell that holds a server. It ends the server when its standard input does: with this process at the latest.
+struct Keeper {
+    shell: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+/// What can be done to a server of a test's own.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// An orderly, fast shutdown.
+    Stop,
+    /// `kill -9` of all its processes.
+    Kill,
+    /// SIGSTOP to all its processes.
+    Freeze,
+    /// SIGCONT to all its processes.
+    Thaw,
+    /// Starts it, and waits for nothing.
+    Start,
+    /// Starts it into a recovery that lasts until [`Order::OpenTheGate`]; the cluster needs `wal_level=replica` for it.
+    StartBehindTheGate,
+    /// Lets the recovery end.
+    OpenTheGate,
 }
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
@@ -74,6 +106,7 @@ impl Cluster {
             base: url.rsplit_once('/').expect("a database").0.to_owned(),
             port,
             authority: None,
+            keeper: None,
         }
     }
 
@@ -90,8 +123,6 @@ impl Cluster {
             .tempdir_in(parent)
             .unwrap()
             .keep();
-        // The shell outlives this process, so nobody here can wait for it.
-        #[allow(clippy::zombie_processes)]
         let mut shell = Command::new("sh")
             .args(["-c", include_str!("postgres.sh")])
             .env("BIN", programs())
@@ -104,17 +135,24 @@ impl Cluster {
                 standby.map_or_else(String::new, |port| port.to_string()),
             )
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("a shell");
-        // The write end stays open until this process ends; then the shell ends the server and removes its directory.
-        std::mem::forget(shell.stdin.take());
+        let (orders, answers) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
+        let answers = BufReader::new(answers);
+        let keeper = Arc::new(Mutex::new(Keeper { shell, orders, answers }));
         let base = format!("postgres://dlc_test:{}@127.0.0.1:{port}", encode(PASSWORD));
         let authority = Some(directory.join("tls/ca.crt"));
-        let cluster = Self { base, port, authority };
+        let cluster = Self {
+            base,
+            port,
+            authority,
+            keeper: Some(Arc::clone(&keeper)),
+        };
         let started = Instant::now();
         while let Err(error) = PgConnection::connect(&cluster.url("postgres")).await {
             assert!(
-                shell.try_wait().unwrap().is_none(),
+                keeper.lock().unwrap().shell.try_wait().unwrap().is_none(),
                 "PostgreSQL did not start; see above"
             );
             assert!(
@@ -124,6 +162,28 @@ impl Cluster {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         cluster
+    }
+
+    /// Does something to the server, and waits until it is done.
+    pub async fn order(&self, order: Order) {
+        let words = match order {
+            Order::Stop => "stop",
+            Order::Kill => "kill",
+            Order::Freeze => "freeze",
+            Order::Thaw => "thaw",
+            Order::Start => "start",
+            Order::StartBehindTheGate => "start behind the gate",
+            Order::OpenTheGate => "open the gate",
+        };
+        let keeper = Arc::clone(self.keeper.as_ref().expect("a server of the test's own"));
+        let done = tokio::task::spawn_blocking(move || {
+            let mut keeper = keeper.lock().unwrap();
+            writeln!(keeper.orders, "{words}").unwrap();
+            let mut answer = String::new();
+            keeper.answers.read_line(&mut answer).unwrap();
+            answer
+        });
+        assert_eq!(done.await.unwrap(), "done\n", "{order:?}");
     }
 
     /// The URL of one database.

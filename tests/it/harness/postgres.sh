@@ -21,10 +21,10 @@ mkdir "$DIR/tls"
 cd "$DIR/tls"
 key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 {
-    openssl req -x509 $key -keyout ca.key -out ca.crt -subj /CN=test-authority -days 2
+    openssl req -x509 $key -keyout ca.key -out ca.crt -subj /CN=test-authority -days 90
     openssl req $key -keyout server.key -out server.csr -subj /CN=localhost
     printf 'subjectAltName=DNS:localhost' >extensions
-    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile extensions
+    openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 90 -extfile extensions
 } >"$DIR/openssl.log" 2>&1 || { cat "$DIR/openssl.log" >&2; exit 1; }
 [ "$(id -u)" != 0 ] || chown "$user" server.key server.crt
 chmod 600 server.key
@@ -35,22 +35,48 @@ cd /
 # defaults. EXTRA has the last word.
 # authentication_timeout: a connection that a test silences in the middle of its handshake holds up every CREATE and DROP
 # DATABASE of the cluster for that long, because they wait until all server processes have answered.
-$as "$BIN/postgres" -D "$DIR/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
-    -c ssl=on -c ssl_cert_file="$DIR/tls/server.crt" -c ssl_key_file="$DIR/tls/server.key" \
-    -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 -c max_prepared_transactions=20 -c timezone=UTC \
-    -c autovacuum=off -c authentication_timeout=5s -c shared_buffers=64MB -c max_connections=300 ${EXTRA:-} \
-    >"$DIR/server.log" 2>&1 &
-server=$!
+# restore_command counts only with a recovery.signal: then the server starts up for as long as there is no gate.
+start() {
+    $as "$BIN/postgres" -D "$DIR/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
+        -c ssl=on -c ssl_cert_file="$DIR/tls/server.crt" -c ssl_key_file="$DIR/tls/server.key" \
+        -c synchronous_commit=off -c wal_level=minimal -c max_wal_senders=0 -c max_prepared_transactions=20 -c timezone=UTC \
+        -c autovacuum=off -c authentication_timeout=5s -c shared_buffers=64MB -c max_connections=300 \
+        -c restore_command="until [ -e '$DIR/gate' ]; do sleep 0.02; done; false" ${EXTRA:-} \
+        </dev/null >>"$DIR/server.log" 2>&1 &
+    server=$!
+}
+# The postmaster first, so that no process is born meanwhile; one that ends meanwhile is no trouble.
+all() {
+    kill -"$1" "$server"
+    processes=$(cat "/proc/$server/task/$server/children" 2>/dev/null) || true
+    for pid in $processes; do kill -"$1" "$pid" 2>/dev/null || true; done
+}
+gone() { for pid in "$@"; do while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done; done; }
+
+start
 standby=
 if [ -n "${STANDBY_PORT:-}" ]; then
     until "$BIN/pg_isready" -q -h "$DIR" -p "$PORT"; do sleep 0.05; done
     PGPASSWORD=$PASSWORD $as "$BIN/pg_basebackup" -h "$DIR" -p "$PORT" -U dlc_test -D "$DIR/standby" -R -X stream -c fast --no-sync
     $as "$BIN/postgres" -D "$DIR/standby" -p "$STANDBY_PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
         -c hot_standby=on -c max_prepared_transactions=20 -c timezone=UTC -c max_connections=300 ${EXTRA:-} \
-        >"$DIR/standby.log" 2>&1 &
+        </dev/null >"$DIR/standby.log" 2>&1 &
     standby=$!
 fi
-cat >/dev/null
+# One order per line, answered when it is done.
+while read -r order; do
+    case $order in
+        stop) kill -INT "$server"; wait "$server" || true ;;
+        kill) all STOP; doomed=$processes; kill -KILL $doomed "$server"; wait "$server" || true; gone $doomed ;;
+        freeze) all STOP ;;
+        thaw) all CONT ;;
+        start) start ;;
+        'start behind the gate') $as touch "$DIR/data/recovery.signal"; start ;;
+        'open the gate') touch "$DIR/gate" ;;
+        *) echo "no such order: $order" >&2; exit 1 ;;
+    esac
+    echo done
+done
 [ -z "$standby" ] || { kill -INT "$standby"; wait "$standby" || true; }
-kill -INT "$server"
+kill -INT "$server" 2>/dev/null || true
 wait "$server" || true

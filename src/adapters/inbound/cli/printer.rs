@@ -98,6 +98,12 @@ impl Printer {
         paint(self.color_out, tone, text)
     }
 
+    /// Columns of the terminal that data goes to; `None` where it goes somewhere else, and lines are as long as they are.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        io::stdout().is_terminal().then(textwrap::termwidth)
+    }
+
     /// Whether nothing is printed.
     #[must_use]
     pub fn is_quiet(&self) -> bool {

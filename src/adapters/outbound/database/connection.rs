@@ -9,6 +9,7 @@
 
 use std::{
     ffi::OsString,
+    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -254,13 +255,15 @@ pub(crate) fn companion(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Whether no connection has the file open in write-ahead mode.
+/// Whether the file is in write-ahead mode (byte 18 of its header; 2) and no connection has it open.
 pub(crate) fn is_closed(path: &Path) -> bool {
-    !companion(path, "-wal").exists()
+    let mut header = [0_u8; 19];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[18] == 2 && !companion(path, "-wal").exists()
 }
 
-/// Options that only look. Without a write-ahead log the file is opened as immutable, because SQLite would otherwise make
-/// `-wal` and `-shm` files beside it.
+/// Options that only look. A closed file is opened as immutable, because SQLite would otherwise make `-wal` and `-shm`
+/// files beside it; any other one is not, because then somebody may be writing to it.
 pub(crate) fn read_only_options(path: &Path) -> SqliteConnectOptions {
     sqlite_options(path).read_only(true).immutable(is_closed(path))
 }

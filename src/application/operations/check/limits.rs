@@ -51,6 +51,7 @@ impl Unit {
     #[must_use]
     pub fn show(self, value: f64) -> String {
         match self {
+            Self::Seconds if value < 0.001 => format!("{:.0} µs", value * 1_000_000.0),
             Self::Seconds if value < 1.0 => format!("{:.1} ms", value * 1000.0),
             Self::Seconds if value < 600.0 => format!("{value:.1} s"),
             Self::Seconds if value < 172_800.0 => format!("{:.0} min", value / 60.0),

@@ -53,7 +53,7 @@ pub async fn run(
             printer.clear();
         }
         match args.format {
-            CheckFormat::Text => report::text(&report, printer),
+            CheckFormat::Text => report::text(&report, exit, printer),
             CheckFormat::Json => printer.json(&report::json(&report, exit)),
             CheckFormat::Junit => printer.text(&report::junit(&report)),
             CheckFormat::Nagios => printer.line(&report::nagios(&report)),

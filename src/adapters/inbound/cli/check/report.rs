@@ -42,6 +42,9 @@ pub(super) fn json(report: &Report, exit: Exit) -> Value {
     })
 }
 
+/// Where what is said about a check begins: below its id.
+const INDENT: &str = "           ";
+
 fn look_of(status: Status) -> (&'static str, Tone) {
     match status {
         Status::Ok => ("✓ ok     ", Tone::Good),
@@ -51,51 +54,110 @@ fn look_of(status: Status) -> (&'static str, Tone) {
     }
 }
 
-pub(super) fn text(report: &Report, printer: Printer) {
-    // Checks that were skipped for one and the same reason are one line: what failed is what matters.
-    let together = |a: &Finding, b: &Finding| {
-        a.status == Status::Skipped && b.status == Status::Skipped && a.measured == b.measured
+/// For people: worst first, one line per check, details under what does not hold, counts and the exit code at the end.
+pub(super) fn text(report: &Report, exit: Exit, printer: Printer) {
+    let of = |status: Status| report.findings.iter().filter(move |finding| finding.status == status);
+    let labelled = |status: Status, rest: &str| {
+        let (word, tone) = look_of(status);
+        printer.line(&format!(
+            "{}  {}",
+            printer.paint(tone, word),
+            fitted(rest, INDENT.len(), printer.width())
+        ));
     };
-    for group in report.findings.chunk_by(together) {
-        let Some(Finding {
-            id,
-            title,
-            status,
-            measured,
-            hint,
-            ..
-        }) = group.first()
-        else {
-            continue;
-        };
-        let (word, tone) = look_of(*status);
-        let word = printer.paint(tone, word);
-        match group {
-            [_, .., last] => printer.line(&format!(
-                "{word}  {id} to {} ({} checks): {measured}",
-                last.id,
-                group.len()
-            )),
-            _ => printer.line(&format!("{word}  {id}  {title}: {measured}")),
-        }
-        if let Some(hint) = hint {
-            printer.line(&format!("           {} {hint}", printer.paint(Tone::Faint, "hint:")));
+    for status in [Status::Fail, Status::Warn] {
+        for finding in of(status) {
+            labelled(status, &format!("{}  {}", finding.id, finding.title));
+            for line in wrapped(&finding.measured, "", printer.width()) {
+                printer.line(&line);
+            }
+            if let Some(threshold) = &finding.threshold {
+                let limit = format!("{} {threshold}", printer.paint(Tone::Faint, "limit:"));
+                printer.line(&format!("{INDENT}{limit}"));
+            }
+            for (index, line) in wrapped(finding.hint.as_deref().unwrap_or_default(), "next:  ", printer.width())
+                .iter()
+                .enumerate()
+            {
+                let line = if index == 0 {
+                    line.replacen("next:", &printer.paint(Tone::Faint, "next:"), 1)
+                } else {
+                    line.clone()
+                };
+                printer.line(&line);
+            }
         }
     }
-    let count = |status| {
-        report
-            .findings
-            .iter()
-            .filter(|finding| finding.status == status)
-            .count()
+    // Checks that were skipped for one and the same reason are one line: what failed is what matters.
+    let mut skipped: Vec<(&str, Vec<&Finding>)> = Vec::new();
+    for finding in of(Status::Skipped) {
+        match skipped.iter_mut().find(|(reason, _)| *reason == finding.measured) {
+            Some((_, group)) => group.push(finding),
+            None => skipped.push((&finding.measured, vec![finding])),
+        }
+    }
+    for (reason, group) in skipped {
+        let line = match group.as_slice() {
+            [only] => format!("{}  {}: {reason}", only.id, only.title),
+            several => {
+                let mut families: Vec<&str> = several.iter().map(|finding| family(finding.id)).collect();
+                families.dedup();
+                format!("{reason}: {} checks of {}", several.len(), families.join(", "))
+            }
+        };
+        labelled(Status::Skipped, &line);
+    }
+    for finding in of(Status::Ok) {
+        labelled(
+            Status::Ok,
+            &format!("{}  {}: {}", finding.id, finding.title, finding.measured),
+        );
+    }
+    let counts: Vec<String> = [Status::Fail, Status::Warn, Status::Skipped, Status::Ok]
+        .into_iter()
+        .map(|status| format!("{} {}", of(status).count(), status.name()))
+        .collect();
+    let (_, tone) = look_of(report.status());
+    let counts = printer.paint(tone, &counts.join(", "));
+    printer.line(&format!("{counts}; exit code {}", exit as u8));
+}
+
+/// The letters of an id.
+fn family(id: &str) -> &str {
+    id.trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
+/// A line that is cut off where the terminal ends: the JSON report has all of it.
+fn fitted(text: &str, indent: usize, width: Option<usize>) -> String {
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent));
+    if textwrap::core::display_width(text) <= room {
+        return text.to_owned();
+    }
+    let mut cut = text.to_owned();
+    while textwrap::core::display_width(&cut) >= room && cut.pop().is_some() {}
+    format!("{}…", cut.trim_end())
+}
+
+/// Text below a check's id, broken between words where the terminal ends: a command stays one that can be copied.
+fn wrapped(text: &str, label: &str, width: Option<usize>) -> Vec<String> {
+    let first = format!("{INDENT}{label}");
+    let next = " ".repeat(first.len());
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let Some(width) = width else {
+        return vec![format!("{first}{text}")];
     };
-    printer.line(&format!(
-        "{} ok, {} warn, {} fail, {} skipped",
-        count(Status::Ok),
-        count(Status::Warn),
-        count(Status::Fail),
-        count(Status::Skipped)
-    ));
+    let options = textwrap::Options::new(width)
+        .initial_indent(&first)
+        .subsequent_indent(&next)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options)
+        .into_iter()
+        .map(std::borrow::Cow::into_owned)
+        .collect()
 }
 
 /// For CI. A warning is a passed test that says something; a skipped check is a skipped test.

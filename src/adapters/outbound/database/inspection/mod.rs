@@ -2,6 +2,7 @@
 //!
 //! Not here: verdicts, thresholds.
 
+mod certificate;
 mod postgres;
 mod sqlite;
 
@@ -11,6 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::Utc;
 use dlc_application::{
     operations::migrate::Known,
     ports::{
@@ -65,7 +67,10 @@ impl DatabaseInspector for SqlInspector {
             limit,
             started: Instant::now(),
         };
-        let facts = Facts::unseen(config);
+        let facts = Facts {
+            at: Some(Utc::now().timestamp()),
+            ..Facts::unseen(config)
+        };
         match self.options.url.engine() {
             Engine::Postgres => postgres::inspect(&round, facts).await,
             Engine::Sqlite => sqlite::inspect(&round, facts, !self.file_is_open_here).await,

@@ -13,7 +13,7 @@ use dlc_application::ports::{
 use sqlx::{Executor, PgConnection, Row};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Round, timed};
+use super::{Round, certificate, timed};
 use crate::{connection::DatabaseOptions, error, migrator, session::Session};
 
 /// How often the way there and back is measured (§3.3, CAP004).
@@ -37,6 +37,9 @@ pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts) -> Facts {
     let mut first = match opened.value {
         Ok(session) => session,
         Err(error) => {
+            if error.failure == ConnectFailure::Tls {
+                look_at_certificate(round, &mut facts).await;
+            }
             facts.server = Some(Timed {
                 value: Err(error),
                 took,
@@ -45,9 +48,10 @@ pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts) -> Facts {
         }
     };
     // The second is made while the first one measures; both answer afterwards.
-    let (server, second) = tokio::join!(
+    let (server, second, ()) = tokio::join!(
         within(round, server(&mut first, options)),
-        within(round, options.postgres_session())
+        within(round, options.postgres_session()),
+        look_at_certificate(round, &mut facts)
     );
     let mut second = second.ok();
     let value = match server {
@@ -75,6 +79,22 @@ pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts) -> Facts {
     facts
 }
 
+/// Looks at the server's certificate, where there can be one.
+async fn look_at_certificate(round: &Round<'_>, facts: &mut Facts) {
+    let postgres = round.options.url.postgres_options().unwrap_or_default();
+    let Some(network) = facts.network.as_mut() else { return };
+    if postgres.get_socket().is_some() || round.options.url.encryption_disabled() {
+        return;
+    }
+    let host = postgres.get_host().trim_start_matches('[').trim_end_matches(']');
+    let look = certificate::of(host, postgres.get_port());
+    // What cannot be looked at is no trouble: the session tells whether the encryption works.
+    network.certificate = match tokio::time::timeout(round.left(), look).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) | Err(_) => None,
+    };
+}
+
 async fn within<T>(round: &Round<'_>, find: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
     let limit = round.left();
     tokio::time::timeout(limit, find).await.unwrap_or_else(|_| {
@@ -94,6 +114,7 @@ async fn network(options: &DatabaseOptions, limit: Duration) -> NetworkFacts {
             resolution: None,
             connection: Some(connection),
             is_local: true,
+            certificate: None,
         };
     }
     let (host, port) = (postgres.get_host(), postgres.get_port());
@@ -126,6 +147,7 @@ async fn network(options: &DatabaseOptions, limit: Duration) -> NetworkFacts {
         resolution,
         connection,
         is_local: host == "localhost" || addresses.iter().any(IpAddr::is_loopback),
+        certificate: None,
     }
 }
 

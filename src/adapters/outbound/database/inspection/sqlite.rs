@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Read,
     path::Path,
     time::{Duration, Instant},
 };
@@ -21,13 +20,6 @@ use crate::{
     writer,
 };
 
-/// The journal mode in the file's header (byte 18; 2 is write-ahead): an immutable connection would always say `delete`.
-fn journal_mode_of_closed(path: &Path) -> Option<String> {
-    let mut header = [0_u8; 19];
-    fs::File::open(path).ok()?.read_exact(&mut header).ok()?;
-    Some(if header[18] == 2 { "wal" } else { "delete" }.to_owned())
-}
-
 /// Longest wait for another process's lock.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -45,11 +37,8 @@ pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts, look_at_locks: 
         facts.sqlite = Some(file);
         return facts;
     }
-    let closed_mode = if is_closed(path) {
-        journal_mode_of_closed(path)
-    } else {
-        None
-    };
+    // An immutable connection would always say `delete`.
+    let closed_mode = is_closed(path).then(|| "wal".to_owned());
     let opened = timed(async {
         let mut session = Session::sqlite(options, read_only_options(path)).await?;
         let content = content(&mut session, closed_mode).await;

@@ -52,7 +52,7 @@ pub(super) const CHECKS: &[Check] = &[
             "SELECT CAST(extract(epoch FROM clock_timestamp() - xact_start) AS text), \
                 format('pid %s (%s), %s', pid, coalesce(nullif(application_name, ''), 'an unnamed application'), state), \
                 format('SELECT pg_terminate_backend(%s);', pid) \
-         FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+         FROM pg_stat_activity WHERE datname = current_database() AND application_name <> current_setting('application_name') \
            AND backend_type = 'client backend' AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1",
         ),
         judge: Judge::Quantity(Limits::new(Unit::Seconds, 60.0, 300.0), worst),

@@ -223,7 +223,7 @@ impl Check {
         let verdict = match (self.judge, answer) {
             (Judge::Answer(judge), answer) => judge(&case, answer),
             (_, Some(Err(why))) => Verdict::skipped(format!("could not be asked: {}", why.words)),
-            (_, None) if is_asked => Verdict::skipped("not asked"),
+            (_, None) if is_asked => Verdict::skipped(why_not_asked(facts)),
             (Judge::Case(judge), _) => judge(&case),
             (Judge::Quantity(limits, measure), _) => {
                 let limits = options.limits.get(self.id).copied().unwrap_or(limits);
@@ -237,6 +237,14 @@ impl Check {
             Some(took) => verdict.took(took),
             None => verdict,
         }
+    }
+}
+
+fn why_not_asked(facts: &Facts) -> &'static str {
+    match &facts.sqlite {
+        Some(file) if file.content.is_none() => "the file does not exist yet",
+        Some(_) => "the file cannot be read",
+        None => "not asked",
     }
 }
 

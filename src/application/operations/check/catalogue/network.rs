@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Check, Judge};
 use crate::{
     operations::check::{Layer, Verdict},
-    ports::connection::ConnectFailure,
+    ports::{connection::ConnectFailure, inspection::Certificate},
 };
 
 const NOT_LOOKED_AT: &str = "not looked at";
@@ -73,24 +73,82 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "NET003",
         title: "encryption",
-        cause: "The connection is not encrypted, or the server's certificate is not to be trusted.",
-        fix: "Use ?sslmode=verify-full with ?sslrootcert=; renew an expired certificate.",
+        cause: "The connection is not encrypted; or the server's certificate is not to be trusted, is for another name, or \
+                has run out or soon will: from then on nobody who checks it gets in.",
+        fix: "Use ?sslmode=verify-full with ?sslrootcert= and the name that the certificate is for; renew it in time.",
         judge: Judge::Case(|case| {
             let (Some(network), Some(server)) = (&case.facts.network, &case.facts.server) else {
                 return Verdict::skipped(NOT_LOOKED_AT);
             };
+            let shown = network.certificate.as_ref().zip(case.facts.at);
+            // Seconds for which it is valid yet; negative: since when it is not.
+            let shown = shown.map(|(certificate, now)| (certificate, certificate.expires - now));
             match &server.value {
-                Err(error) if error.failure == ConnectFailure::Tls => {
-                    Verdict::fail(&error.cause).hint("check ?sslmode= and ?sslrootcert= of the URL")
-                }
+                Err(error) if error.failure == ConnectFailure::Tls => match shown {
+                    Some((certificate, left)) => Verdict::fail(format!(
+                        "{}; the certificate: {}",
+                        error.cause,
+                        described(certificate, left)
+                    ))
+                    .hint(remedy(&error.cause, certificate, left)),
+                    None => Verdict::fail(&error.cause).hint("check ?sslmode= and ?sslrootcert= of the URL"),
+                },
                 Err(_) => Verdict::skipped("no session"),
-                Ok(session) => match &session.tls {
-                    Some(version) => Verdict::ok(version),
-                    None if network.is_local => Verdict::ok("none; the server is on this machine"),
-                    None => Verdict::warn("none; the server is on another host").hint("use ?sslmode=verify-full"),
+                Ok(session) => match (&session.tls, shown) {
+                    (Some(version), Some((certificate, left))) => {
+                        let words = format!("{version}; {}", described(certificate, left));
+                        let verdict = if left < SOON {
+                            Verdict::warn(words).hint("renew the server's certificate, then: SELECT pg_reload_conf();")
+                        } else {
+                            Verdict::ok(words)
+                        };
+                        verdict.threshold(format!("{} d left", SOON / DAY))
+                    }
+                    (Some(version), None) => Verdict::ok(version),
+                    (None, _) if network.is_local => Verdict::ok("none; the server is on this machine"),
+                    (None, _) => Verdict::warn("none; the server is on another host").hint("use ?sslmode=verify-full"),
                 },
             }
         }),
         ..Check::of(Layer::Network)
     },
 ];
+
+/// Seconds.
+const DAY: i64 = 86_400;
+
+/// A certificate that ends within this is worth a look (§3.3, NET003).
+const SOON: i64 = 14 * DAY;
+
+fn described(certificate: &Certificate, left: i64) -> String {
+    let whose = if certificate.names.is_empty() {
+        &certificate.subject
+    } else {
+        &certificate.names.join(", ")
+    };
+    let by = if certificate.issuer == certificate.subject {
+        "itself"
+    } else {
+        &certificate.issuer
+    };
+    if left < 0 {
+        format!("for {whose}, signed by {by}, ran out {} d ago", -left / DAY)
+    } else {
+        format!("for {whose}, signed by {by}, {} d left", left / DAY)
+    }
+}
+
+fn remedy(cause: &str, certificate: &Certificate, left: i64) -> String {
+    if left < 0 {
+        "renew the server's certificate, then: SELECT pg_reload_conf();".to_owned()
+    } else if cause.contains("not valid for name") {
+        format!(
+            "use the name that it is for ({}), or ?sslmode=verify-ca",
+            certificate.names.join(", ")
+        )
+    } else if certificate.issuer == certificate.subject {
+        "it signed itself: name a copy of it in ?sslrootcert=".to_owned()
+    } else {
+        format!("name the certificate of {} in ?sslrootcert=", certificate.issuer)
+    }
+}

@@ -12,6 +12,87 @@ use crate::{
 /// Oldest supported major (§2.1 C1).
 const OLDEST_MAJOR: i32 = 15;
 
+/// What was known of a major when this dlc was made (<https://www.postgresql.org/support/versioning/>, November 2026).
+struct Major {
+    number: i32,
+    newest_minor: i32,
+    /// The day of its last correction, in seconds since 1970.
+    last_correction: i64,
+    /// The same for people.
+    last_correction_day: &'static str,
+}
+
+const MAJORS: [Major; 4] = [
+    Major {
+        number: 15,
+        newest_minor: 20,
+        last_correction: 1_825_891_200,
+        last_correction_day: "2027-11-11",
+    },
+    Major {
+        number: 16,
+        newest_minor: 16,
+        last_correction: 1_857_340_800,
+        last_correction_day: "2028-11-09",
+    },
+    Major {
+        number: 17,
+        newest_minor: 12,
+        last_correction: 1_888_790_400,
+        last_correction_day: "2029-11-08",
+    },
+    Major {
+        number: 18,
+        newest_minor: 6,
+        last_correction: 1_920_844_800,
+        last_correction_day: "2030-11-14",
+    },
+];
+
+/// From this many minor releases on somebody has missed more than the last one: they come every quarter of a year.
+const MINORS_BEHIND: i32 = 2;
+
+/// Engines that speak PostgreSQL's protocol, by the words in `version()`.
+const RELATIVES: [&str; 5] = ["CockroachDB", "Yugabyte", "YB-", "Redshift", "EnterpriseDB"];
+
+fn product(session: &ServerFacts) -> Verdict {
+    let product = session.version.split(' ').next().unwrap_or_default();
+    let other = match RELATIVES.into_iter().find(|name| session.version.contains(name)) {
+        None if product == "PostgreSQL" => return Verdict::ok(product),
+        Some(name) => format!("{name}, not PostgreSQL itself"),
+        None => format!("unknown engine: {product}"),
+    };
+    Verdict::warn(other).hint("dlc is tested on PostgreSQL 15 to 18 only")
+}
+
+fn version(session: &ServerFacts, now: Option<i64>) -> Verdict {
+    let (major, minor) = (session.version_num / 10_000, session.version_num % 10_000);
+    let short = session.version_in_short();
+    if major < OLDEST_MAJOR {
+        return Verdict::fail(short)
+            .threshold(format!("{OLDEST_MAJOR}"))
+            .hint(format!("upgrade the server to PostgreSQL {OLDEST_MAJOR} or newer"));
+    }
+    let Some(known) = MAJORS.iter().find(|known| known.number == major) else {
+        return Verdict::ok(format!("{short}; newer than this dlc"));
+    };
+    let behind = known.newest_minor - minor;
+    if now.is_some_and(|now| now >= known.last_correction) {
+        Verdict::warn(format!("{short}; no corrections since {}", known.last_correction_day))
+            .hint("upgrade to a newer major: pg_upgrade, or dump and restore")
+    } else if behind >= MINORS_BEHIND {
+        Verdict::warn(format!(
+            "{short}; {behind} minor releases behind {major}.{}",
+            known.newest_minor
+        ))
+        .hint(format!(
+            "install the newest {major}.x and restart the server; the data stays as it is"
+        ))
+    } else {
+        Verdict::ok(format!("{short}; corrected until {}", known.last_correction_day))
+    }
+}
+
 /// The session's outcome as one check sees it: `mine` tells which failures this check reports; any other failure is
 /// another check's, and this one is skipped.
 fn session(facts: &Facts, mine: fn(ConnectFailure) -> bool, good: impl FnOnce(&ServerFacts) -> Verdict) -> Verdict {
@@ -81,49 +162,16 @@ pub(super) const CHECKS: &[Check] = &[
         cause: "Something else than PostgreSQL answers.",
         fix: "dlc is tested on PostgreSQL 15 to 18 only.",
         class: FailureClass::Failed,
-        judge: Judge::Case(|case| {
-            session(
-                case.facts,
-                |_| false,
-                |session| {
-                    let product = session.version.split(' ').next().unwrap_or_default();
-                    let relative = ["CockroachDB", "Yugabyte", "YB-", "Redshift", "EnterpriseDB"]
-                        .into_iter()
-                        .find(|name| session.version.contains(name));
-                    match relative {
-                        None if product == "PostgreSQL" => Verdict::ok("PostgreSQL"),
-                        Some(name) => Verdict::warn(format!("{name}, not PostgreSQL itself"))
-                            .hint("dlc is tested on PostgreSQL 15 to 18 only"),
-                        None => Verdict::warn(format!("unknown engine: {product}"))
-                            .hint("dlc is tested on PostgreSQL 15 to 18 only"),
-                    }
-                },
-            )
-        }),
+        judge: Judge::Case(|case| session(case.facts, |_| false, product)),
         ..Check::of(Layer::Server)
     },
     Check {
         id: "SRV005",
         title: "server version",
-        cause: "The server is older than what dlc needs.",
-        fix: "Upgrade to a major that is still supported.",
+        cause: "The server is older than what dlc needs, gets no more corrections, or lacks several that were published.",
+        fix: "Take the newest minor release of its major at least: no dump is needed for that. Upgrade a major in time.",
         class: FailureClass::Failed,
-        judge: Judge::Case(|case| {
-            session(
-                case.facts,
-                |_| false,
-                |session| {
-                    let (major, minor) = (session.version_num / 10_000, session.version_num % 10_000);
-                    let measured = format!("{major}.{minor}");
-                    let verdict = if major < OLDEST_MAJOR {
-                        Verdict::fail(measured).hint("upgrade the server to PostgreSQL 15 or newer")
-                    } else {
-                        Verdict::ok(measured)
-                    };
-                    verdict.threshold("15")
-                },
-            )
-        }),
+        judge: Judge::Case(|case| session(case.facts, |_| false, |session| version(session, case.facts.at))),
         ..Check::of(Layer::Server)
     },
     Check {
@@ -174,3 +222,93 @@ pub(super) const CHECKS: &[Check] = &[
         ..Check::of(Layer::Server)
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::operations::check::Status;
+
+    fn server(version_num: i32) -> ServerFacts {
+        ServerFacts {
+            version_num,
+            version: format!("PostgreSQL {version_num}"),
+            tls: None,
+            in_recovery: false,
+            read_only: false,
+            session_affinity: None,
+            migration_lock_holder: None,
+            round_trip: Duration::ZERO,
+            clock_ahead: 0.0,
+        }
+    }
+
+    fn judged(version_num: i32, at: i64) -> (Status, String) {
+        let verdict = version(&server(version_num), Some(at));
+        (verdict.status, verdict.measured)
+    }
+
+    /// Servers of every age are not to be had on one machine.
+    #[test]
+    fn versions_are_judged_by_age_and_by_what_they_lack() {
+        const TODAY: i64 = 1_795_219_200;
+        assert_eq!(judged(140_022, TODAY).0, Status::Fail);
+        let (status, words) = judged(150_018, TODAY);
+        assert_eq!(
+            (status, words.as_str()),
+            (Status::Warn, "15.18; 2 minor releases behind 15.20")
+        );
+        for current in [150_019, 150_020, 150_025] {
+            assert_eq!(judged(current, TODAY).0, Status::Ok, "{current}");
+        }
+        let last_day = MAJORS[0].last_correction;
+        assert_eq!(judged(150_020, last_day - 1).0, Status::Ok);
+        let (status, words) = judged(150_020, last_day);
+        assert_eq!(
+            (status, words.as_str()),
+            (Status::Warn, "15.20; no corrections since 2027-11-11")
+        );
+        assert_eq!(
+            judged(190_000, TODAY),
+            (Status::Ok, "19.0; newer than this dlc".to_owned())
+        );
+    }
+
+    /// Nor are the relatives of PostgreSQL. Their words are those of their documentation.
+    #[test]
+    fn what_is_not_postgresql_itself_is_named() {
+        let judged = |version: &str| {
+            let verdict = product(&ServerFacts {
+                version: version.to_owned(),
+                ..server(150_000)
+            });
+            (verdict.status, verdict.measured)
+        };
+        let (ok, warn) = (Status::Ok, Status::Warn);
+        assert_eq!(
+            judged("PostgreSQL 15.18 (Debian) on x86_64"),
+            (ok, "PostgreSQL".to_owned())
+        );
+        let relative = judged("PostgreSQL 15.2-YB-2.21.0.0-b0 on x86_64-pc-linux-gnu");
+        assert_eq!(relative, (warn, "YB-, not PostgreSQL itself".to_owned()));
+        let relative = judged("CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu)");
+        assert_eq!(relative, (warn, "CockroachDB, not PostgreSQL itself".to_owned()));
+        assert_eq!(judged("Else 1.0"), (warn, "unknown engine: Else".to_owned()));
+    }
+
+    #[test]
+    fn the_last_day_is_the_same_for_people_and_for_the_clock() {
+        for major in MAJORS {
+            let day = major
+                .last_correction_day
+                .split('-')
+                .map(|part| part.parse::<i64>().unwrap());
+            let [year, month, day] = day.collect::<Vec<_>>().try_into().unwrap();
+            // Days from civil, for months after February: the years here have no leap day behind it.
+            let (year, month) = (year, month - 3);
+            let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+            assert_eq!(days * 86_400, major.last_correction, "{}", major.number);
+        }
+    }
+}

@@ -17,10 +17,13 @@ pub(super) const CHECKS: &[Check] = &[
             match case.facts.server.as_ref().map(|server| &server.value) {
                 Some(Ok(session)) => Ok(Measured {
                     value: session.clock_ahead.abs(),
-                    words: format!(
-                        "this host is {}",
-                        if session.clock_ahead < 0.0 { "behind" } else { "ahead" }
-                    ),
+                    words: match session.clock_ahead {
+                        // Less than that cannot be told over a network.
+                        ahead if ahead.abs() < 0.001 => "they agree",
+                        ahead if ahead < 0.0 => "this host is behind",
+                        _ => "this host is ahead",
+                    }
+                    .to_owned(),
                     hint: Some("synchronise both clocks: timedatectl set-ntp true".to_owned()),
                     ..Measured::default()
                 }),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Check, Judge, Question, text};
+use super::{Check, Judge, Question, text, why_not_asked};
 use crate::{
-    operations::check::{Layer, Verdict},
+    operations::check::{Layer, Limits, Measured, Unit, Verdict},
     ports::{
         connection::ConnectFailure,
         inspection::{Facts, SqliteContent, SqliteFacts, Writer},
@@ -15,7 +15,7 @@ use crate::{
 pub const APPLICATION_ID: i32 = 0x646c_6331;
 
 /// Above this the log slows every read (§3.3, SQL007).
-const LARGE_WAL: u64 = 64 * 1024 * 1024;
+const LARGE_WAL: f64 = 64.0 * 1024.0 * 1024.0;
 
 /// A writer that holds its lock for longer keeps others waiting.
 pub const LONG_WRITE: Duration = Duration::from_millis(300);
@@ -146,7 +146,7 @@ pub(super) const CHECKS: &[Check] = &[
                 };
             }
             match answer {
-                None => Verdict::skipped("not asked"),
+                None => Verdict::skipped(why_not_asked(case.facts)),
                 Some(Err(why)) if why.failure == ConnectFailure::NotADatabase => damaged(&why.words),
                 Some(Err(why)) => Verdict::skipped(format!("could not be asked: {}", why.words)),
                 Some(Ok(rows)) => match rows.first().map_or("", |row| text(row, 0)) {
@@ -207,19 +207,18 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         id: "SQL007",
-        title: "write-ahead log size",
-        cause: "The write-ahead log has grown because a reader keeps it from being written back.",
-        fix: "Find and end the long-running reader.",
-        judge: Judge::Case(|case| {
-            file(case.facts, |sqlite| {
-                let size = sqlite.wal_size.unwrap_or_default();
-                let measured = format!("{size} bytes");
-                let verdict = if size > LARGE_WAL {
-                    Verdict::warn(measured).hint("a long-running reader blocks the checkpoint; find and end it")
-                } else {
-                    Verdict::ok(measured)
-                };
-                verdict.threshold("64 MiB")
+        title: "write-ahead log",
+        cause: "The write-ahead log has grown because a reader keeps it from being written back; every read gets slower.",
+        fix: "Find and end the long-running reader; the next checkpoint writes the log back.",
+        judge: Judge::Quantity(Limits::warning(Unit::Bytes, LARGE_WAL), |case| {
+            let file = case.facts.sqlite.as_ref().ok_or("not looked at")?;
+            #[allow(clippy::cast_precision_loss)] // a file's size, for people
+            let size = file.wal_size.unwrap_or_default() as f64;
+            Ok(Measured {
+                value: size,
+                words: if size == 0.0 { "empty".to_owned() } else { String::new() },
+                hint: Some(format!("a reader blocks the checkpoint; find it: fuser {}", file.path)),
+                ..Measured::default()
             })
         }),
         ..Check::of(Layer::File)
@@ -240,3 +239,78 @@ pub(super) const CHECKS: &[Check] = &[
         ..Check::of(Layer::File)
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        operations::check::{Options, Status, judge},
+        ports::inspection::{ConfigFacts, ConfiguredDatabase, Engine, Timed},
+    };
+
+    fn judged(id: &str, change: impl FnOnce(&mut SqliteFacts, &mut SqliteContent)) -> (Status, String) {
+        let mut content = SqliteContent {
+            library_version: "3".into(),
+            application_id: APPLICATION_ID,
+            journal_mode: "wal".into(),
+            foreign_keys: true,
+            busy_timeout: Duration::from_secs(5),
+        };
+        let mut file = SqliteFacts {
+            path: "x.db".into(),
+            size: Some(1),
+            wal_size: None,
+            file_writable: true,
+            directory_exists: true,
+            directory_writable: true,
+            network_file_system: None,
+            space: None,
+            writer: None,
+            content: None,
+        };
+        change(&mut file, &mut content);
+        file.content = Some(Timed {
+            value: Ok(content),
+            took: Duration::ZERO,
+        });
+        let database = ConfiguredDatabase {
+            target: "sqlite://x.db".into(),
+            source: "a test".into(),
+            engine: Engine::Sqlite,
+        };
+        let mut facts = Facts::unseen(ConfigFacts {
+            database: Some(Ok(database)),
+            ..ConfigFacts::default()
+        });
+        facts.sqlite = Some(file);
+        let report = judge(&facts, &Options::default());
+        let finding = report.findings.into_iter().find(|finding| finding.id == id).unwrap();
+        (finding.status, finding.measured)
+    }
+
+    /// No network file system is to be had on every machine.
+    #[test]
+    fn a_network_file_system_is_a_failure() {
+        assert_eq!(judged("SQL002", |_, _| {}).0, Status::Ok);
+        let (status, words) = judged("SQL002", |file, _| file.network_file_system = Some("nfs".into()));
+        assert!(status == Status::Fail && words.starts_with("nfs: "), "{words}");
+    }
+
+    /// dlc sets both on every connection, so no real connection of its lacks them.
+    #[test]
+    fn connections_that_keep_no_foreign_keys_or_wait_for_nobody_are_a_failure() {
+        assert_eq!(judged("SQL003", |_, _| {}).0, Status::Ok);
+        assert_eq!(
+            judged("SQL003", |_, content| content.foreign_keys = false).0,
+            Status::Fail
+        );
+        assert_eq!(
+            judged("SQL003", |_, content| content.busy_timeout = Duration::ZERO).0,
+            Status::Fail
+        );
+        assert_eq!(
+            judged("SQL003", |_, content| content.journal_mode = "delete".into()).0,
+            Status::Warn
+        );
+    }
+}
