@@ -339,7 +339,7 @@ async fn a_replica_or_read_only_database_is_told() {
     database.execute(&sql).await;
     assert_status(&check(&database.dlc()).await, "SRV007", "warn");
     let refused = database.dlc().run(&["migrate", "down", "--yes"]).await;
-    refused.assert_error(1, "the database is read-only");
+    refused.assert_error(1, "SRV007 writable primary: read-only by default_transaction_read_only");
 }
 
 #[tokio::test]

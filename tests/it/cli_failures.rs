@@ -255,7 +255,7 @@ async fn a_role_without_rights_is_77() {
     let url = database.url.replace("dlc_test:", &format!("{role}:"));
     let url = url.replace(&postgres::encode(postgres::PASSWORD), "c%C3%A4nary");
     let refused = Dlc::new().env("DATABASE_URL", &url).run(&["migrate", "up"]).await;
-    refused.assert_error(77, "permission denied for schema public");
+    refused.assert_error(77, "before migrating, PRV001 database and schema: ");
     // Looking needs no rights beyond reading.
     assert_eq!(
         Dlc::new()

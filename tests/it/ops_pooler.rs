@@ -3,10 +3,7 @@
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection, Row};
 
-use crate::harness::{
-    Database, Dlc, Engine, PgBouncer, Prepared, Running, Server,
-    program::{CONCURRENT, SLOW},
-};
+use crate::harness::{Database, Dlc, Engine, PgBouncer, Prepared, Running, Server, program::SLOW};
 
 const DECLARED: (&str, &str) = ("DLC_DATABASE__POOLER", "pgbouncer");
 
@@ -100,7 +97,7 @@ async fn a_migration_that_is_no_transaction_wants_a_way_around_it() {
     let refused = concurrent().run(&["migrate", "up"]).await;
     refused.assert_error(
         78,
-        &format!("{CONCURRENT} cannot run in a transaction, and so not through a transaction pooler"),
+        "SRV006 session affinity: a transaction pooler is in between, and what is to be run cannot run in a transaction",
     );
     refused.assert_error(78, "DLC_DATABASE__MIGRATION_URL");
     assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
@@ -173,5 +170,5 @@ async fn one_that_hides_is_left_as_it_was_by_looks_and_refused_by_what_needs_a_s
         .unwrap();
     assert_eq!(database.number("SELECT count(*) FROM coupons").await, 2);
     let refused = hidden().with_migrations("concurrent").run(&["migrate", "up"]).await;
-    refused.assert_error(78, "not through a transaction pooler");
+    refused.assert_error(78, "SRV006 session affinity: a transaction pooler is in between");
 }

@@ -47,12 +47,7 @@ on_both_engines! {
             let request = server.request(reqwest::Method::POST, "/api/coupons/claim");
             requests.push(tokio::spawn(request.json(&json!({"user_id": user.to_string(), "coupon_name": "c"})).send()));
         }
-        loop {
-            let pool = server.get("/api/health/db").await.body["pool"].clone();
-            if pool["in_use"].as_u64().unwrap() + pool["waiting"].as_u64().unwrap() >= 5 {
-                break;
-            }
-        }
+        server.until_busy_with(5).await;
         server.signal(Signal::INT);
         server.until_logged("asked to stop").await;
         holder.release().await;
@@ -283,7 +278,7 @@ async fn a_second_signal_forces_the_end_with_exit_1() {
     let holder = server.database.hold_coupons().await;
     let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
     let claim = tokio::spawn(claim.json(&json!({"user_id": "u", "coupon_name": "c"})).send());
-    while server.get("/api/health/db").await.body["pool"]["in_use"] != 1 {}
+    server.until_busy_with(1).await;
     server.signal(Signal::TERM);
     server.until_logged("asked to stop").await;
     server.signal(Signal::TERM);

@@ -242,6 +242,8 @@ pub struct Facts {
     pub sqlite: Option<SqliteFacts>,
     /// From the history table.
     pub history: Option<Timed<Result<History, String>>>,
+    /// The statements of migrations that are still to be run.
+    pub pending_sql: Vec<String>,
     /// The live schema against the recorded one; the inner `None`: none was recorded.
     pub drift: Option<Timed<Result<Option<Vec<Difference>>, String>>>,
     /// Answers to the checks' own questions.

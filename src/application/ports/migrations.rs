@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 
 use super::connection::{ConnectError, ConnectFailure};
-use crate::operations::migrate::{Difference, History, HistoryError, Plan, Target};
+use crate::operations::{
+    check::Finding,
+    migrate::{Difference, History, HistoryError, Plan, Target},
+};
 
 /// A migration that a run applied or reverted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +148,7 @@ pub enum RunRequest {
 }
 
 /// Why a run did not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MigrateError {
     /// The lock was not free in time.
     #[error("the migration lock was not obtained within {}: held by {holder}", rounded(*waited))]
@@ -174,9 +177,9 @@ pub enum MigrateError {
     /// A migration takes something away, and nobody allowed it.
     #[error("{} takes something away that older binaries use", .0.join(", "))]
     Destructive(Vec<String>),
-    /// A migration runs statement by statement, which needs one session for itself.
-    #[error("{0} cannot run in a transaction, and so not through a transaction pooler")]
-    NeedsDirectConnection(String),
+    /// A check that is made before every run has failed; nothing was begun.
+    #[error("{} {}: {}", .0.id, .0.title, .0.measured)]
+    Unfit(Box<Finding>),
     /// A statement failed; its step was rolled back.
     #[error("migration {migration} failed: {cause}")]
     Failed {

@@ -119,6 +119,18 @@ impl Server {
         }
     }
 
+    /// Waits until that many database operations are under way.
+    pub async fn until_busy_with(&self, operations: u64) {
+        let started = Instant::now();
+        loop {
+            let pool = self.get("/api/metrics/db").await.body["pool"].clone();
+            if pool["in_use"].as_u64().unwrap() + pool["waiting"].as_u64().unwrap() >= operations {
+                return;
+            }
+            assert!(started.elapsed() < LIMIT, "{pool}");
+        }
+    }
+
     /// Waits until `/readyz` says so.
     pub async fn until_ready(&self) {
         let started = Instant::now();

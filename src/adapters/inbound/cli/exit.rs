@@ -45,6 +45,7 @@ impl From<FailureClass> for Exit {
             FailureClass::Configuration => Self::Configuration,
             FailureClass::Unreachable => Self::Unavailable,
             FailureClass::Permission => Self::Permission,
+            FailureClass::Locked => Self::Locked,
             FailureClass::Failed => Self::Failed,
         }
     }
@@ -207,10 +208,16 @@ impl From<MigrateError> for Failure {
             MigrateError::History(error) => Self::history(&error, message),
             MigrateError::Destructive(_) => Self::new(Exit::Usage, "migration_destructive", message)
                 .hint("look at it: dlc migrate plan; then allow it: dlc migrate up --allow-destructive"),
-            MigrateError::NeedsDirectConnection(_) => {
-                Self::new(Exit::Configuration, "direct_connection_needed", message)
-                    .hint("name a connection around the pooler: DLC_DATABASE__MIGRATION_URL")
-            }
+            MigrateError::Unfit(finding) => Self {
+                exit: finding.class.into(),
+                code: "preflight_failed",
+                message: format!("before migrating, {message}"),
+                hint: Some(
+                    finding
+                        .hint
+                        .unwrap_or_else(|| format!("dlc db check --explain {}", finding.id)),
+                ),
+            },
             MigrateError::Unfinished { .. } => Self::new(Exit::Failed, "migration_unfinished", message)
                 .hint("mend the cause, then begin it again: dlc migrate up; or give it up: dlc migrate down"),
             MigrateError::Changed => Self::new(Exit::Failed, "migrations_changed", message)
@@ -254,7 +261,10 @@ impl From<MigrateError> for Failure {
 mod tests {
     use std::time::Duration;
 
-    use dlc_application::ports::migrations::Holder;
+    use dlc_application::{
+        operations::check::{Finding, Layer},
+        ports::migrations::Holder,
+    };
 
     use super::*;
 
@@ -315,7 +325,19 @@ mod tests {
             MigrateError::History(HistoryError::NeedsStoredSql(vec![text()])),
             MigrateError::History(HistoryError::NoSql(vec![text()])),
             MigrateError::Destructive(vec![text()]),
-            MigrateError::NeedsDirectConnection(text()),
+            MigrateError::Unfit(Box::new(Finding {
+                id: "ABC001",
+                title: "a check",
+                layer: Layer::Server,
+                status: Status::Fail,
+                measured: text(),
+                value: None,
+                threshold: None,
+                hint: None,
+                took: Duration::ZERO,
+                skipped_for: None,
+                class: FailureClass::Permission,
+            })),
             MigrateError::Failed {
                 migration: text(),
                 cause: text(),

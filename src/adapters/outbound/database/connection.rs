@@ -257,9 +257,14 @@ pub(crate) fn companion(path: &Path, suffix: &str) -> PathBuf {
 
 /// Whether the file is in write-ahead mode (byte 18 of its header; 2) and no connection has it open.
 pub(crate) fn is_closed(path: &Path) -> bool {
+    // First of all: a file that this process has open itself must not be opened here, because closing it again would drop
+    // the locks that SQLite holds on it.
+    if companion(path, "-wal").exists() {
+        return false;
+    }
     let mut header = [0_u8; 19];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    read.is_ok() && header[18] == 2 && !companion(path, "-wal").exists()
+    read.is_ok() && header[18] == 2
 }
 
 /// Options that only look. A closed file is opened as immutable, because SQLite would otherwise make `-wal` and `-shm`

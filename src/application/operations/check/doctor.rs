@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Options, Report, judge, round::inquiry};
+use super::{Options, Report, inquiry, judge};
 use crate::ports::inspection::{ConfigFacts, ConfiguredDatabase, DatabaseInspector, Facts, Inquiry};
 
 /// Looks at one database, and judges it.

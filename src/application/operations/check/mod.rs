@@ -20,5 +20,5 @@ pub use layer::Layer;
 pub use limits::{Limits, Measured, Unit};
 pub use options::{Options, Purpose};
 pub use report::{Finding, Report};
-pub use round::judge;
+pub use round::{inquiry, judge};
 pub use verdict::{FailureClass, Status, Verdict};

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// What one check found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// The check's id.
     pub id: &'static str,

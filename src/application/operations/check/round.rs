@@ -3,7 +3,7 @@
 use super::{
     catalogue::{Check, catalogue},
     layer::Layer,
-    options::Options,
+    options::{Options, Purpose},
     report::{Finding, Report},
     verdict::{Status, Verdict},
 };
@@ -11,12 +11,14 @@ use crate::ports::inspection::{Engine, Facts, Inquiry, Question};
 
 /// Whether a check is part of a round: it is about this engine (`None`: not known), and not too deep.
 fn includes(options: &Options, check: &Check, engine: Option<Engine>) -> bool {
-    (engine.is_none() || check.engine.is_none() || check.engine == engine)
+    (options.purpose == Purpose::Looking || check.preflight)
+        && (engine.is_none() || check.engine.is_none() || check.engine == engine)
         && (!check.deep || options.deep || options.only.contains(&check.id))
 }
 
 /// What the inspector is to find out.
-pub(super) fn inquiry(options: &Options, engine: Engine) -> Inquiry {
+#[must_use]
+pub fn inquiry(options: &Options, engine: Engine) -> Inquiry {
     let questions = catalogue()
         .filter(|check| includes(options, check, Some(engine)) && options.wants(check.id))
         .filter_map(|check| {

@@ -50,6 +50,8 @@ pub enum FailureClass {
     Unreachable,
     /// 77
     Permission,
+    /// 3
+    Locked,
     /// 1
     Failed,
 }

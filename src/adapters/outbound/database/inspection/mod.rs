@@ -4,6 +4,7 @@
 
 mod certificate;
 mod postgres;
+mod preflight;
 mod sqlite;
 
 use std::{
@@ -24,6 +25,8 @@ use dlc_application::{
 use migration::Migration;
 
 use crate::{connection::DatabaseOptions, error, migrator, session::Session};
+
+pub(crate) use preflight::preflight;
 
 /// [`DatabaseInspector`] on both engines.
 #[derive(Clone, Debug)]
@@ -63,6 +66,7 @@ impl DatabaseInspector for SqlInspector {
         let round = Round {
             options: &self.options,
             inquiry,
+            migrations: self.migrations,
             known: &known,
             limit,
             started: Instant::now(),
@@ -83,6 +87,7 @@ impl DatabaseInspector for SqlInspector {
 struct Round<'a> {
     options: &'a DatabaseOptions,
     inquiry: &'a Inquiry,
+    migrations: &'static [Migration],
     known: &'a [Known],
     limit: Duration,
     started: Instant,
@@ -120,7 +125,9 @@ async fn read_history(session: &mut Session, facts: &mut Facts, round: &Round<'_
         }
         Err(why) => Err(why),
     };
-    if value.is_err() {
+    if let Ok(history) = &value {
+        facts.pending_sql = migrator::statements_of(round.migrations, history.pending(), session.engine());
+    } else {
         // In what state the session is nobody can tell; the checks that asked nothing are skipped with a reason.
         drop(session.execute("ROLLBACK").await);
     }

@@ -181,17 +181,8 @@ async fn attempt<T>(
 
 async fn server(session: &mut PgConnection, options: &DatabaseOptions) -> Result<(ServerFacts, i32), ConnectError> {
     let failed = |e: sqlx::Error| error::connect(&e, &options.url);
-    let row = session
-        .fetch_one(
-            "SELECT current_setting('server_version_num')::int, version(), pg_is_in_recovery(), \
-                    current_setting('default_transaction_read_only') = 'on', \
-                    (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), pg_backend_pid()",
-        )
-        .await
-        .map_err(failed)?;
-    let pid: i32 = row.get(5);
+    let (mut server, pid) = identify(session).await.map_err(failed)?;
     let mut trips = Vec::with_capacity(ROUND_TRIPS);
-    let mut clock_ahead = 0.0;
     for _ in 0..ROUND_TRIPS {
         let (asked, here) = (Instant::now(), SystemTime::now());
         let row = session
@@ -201,10 +192,24 @@ async fn server(session: &mut PgConnection, options: &DatabaseOptions) -> Result
         let trip = asked.elapsed();
         // The server read its clock about halfway.
         let here = here.duration_since(UNIX_EPOCH).unwrap_or_default() + trip / 2;
-        clock_ahead = here.as_secs_f64() - row.get::<f64, _>(0);
+        server.clock_ahead = here.as_secs_f64() - row.get::<f64, _>(0);
         trips.push(trip);
     }
     trips.sort_unstable();
+    server.round_trip = trips[ROUND_TRIPS / 2];
+    server.migration_lock_holder = migrator::holder_in_words(session).await.map_err(failed)?;
+    Ok((server, pid))
+}
+
+/// What one question tells, and the process that answered it; what has to be measured is zero.
+pub(super) async fn identify(session: &mut PgConnection) -> Result<(ServerFacts, i32), sqlx::Error> {
+    let row = session
+        .fetch_one(
+            "SELECT current_setting('server_version_num')::int, version(), pg_is_in_recovery(), \
+                    current_setting('default_transaction_read_only') = 'on', \
+                    (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), pg_backend_pid()",
+        )
+        .await?;
     let server = ServerFacts {
         version_num: row.get(0),
         version: row.get(1),
@@ -212,11 +217,11 @@ async fn server(session: &mut PgConnection, options: &DatabaseOptions) -> Result
         read_only: row.get(3),
         tls: row.get(4),
         session_affinity: None,
-        migration_lock_holder: migrator::holder_in_words(session).await.map_err(failed)?,
-        round_trip: trips[ROUND_TRIPS / 2],
-        clock_ahead,
+        migration_lock_holder: None,
+        round_trip: Duration::ZERO,
+        clock_ahead: 0.0,
     };
-    Ok((server, pid))
+    Ok((server, row.get(5)))
 }
 
 /// Whether a second session, while the first lies idle, is given another server process than the one that served the first:

@@ -78,7 +78,7 @@ async fn watched_writer(path: &Path) -> Option<Writer> {
 }
 
 /// What can be told without opening the database.
-fn outside(path: &Path) -> SqliteFacts {
+pub(super) fn outside(path: &Path) -> SqliteFacts {
     let directory = directory_of(path);
     let writable = |path: &Path| rustix::fs::access(path, Access::WRITE_OK).is_ok();
     SqliteFacts {
@@ -116,7 +116,7 @@ fn network_file_system(directory: &Path) -> Option<String> {
     Some(name.to_owned())
 }
 
-async fn content(session: &mut Session, closed_mode: Option<String>) -> Result<SqliteContent, sqlx::Error> {
+pub(super) async fn content(session: &mut Session, closed_mode: Option<String>) -> Result<SqliteContent, sqlx::Error> {
     let mut pragma = async |sql| Ok::<_, sqlx::Error>(session.text(sql, &[]).await?.unwrap_or_default());
     let library_version = pragma("SELECT sqlite_version()").await?;
     let foreign_keys = pragma("PRAGMA foreign_keys").await?;

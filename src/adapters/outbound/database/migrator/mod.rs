@@ -42,7 +42,7 @@ use crate::{connection::DatabaseOptions, error, session::Session};
 pub use catalogue::catalogue;
 pub(crate) use catalogue::changes_since_recorded;
 pub(crate) use postgres::holder_in_words;
-pub(crate) use work::known;
+pub(crate) use work::{known, statements_of};
 
 /// How often a waiting process says so.
 const REPORT_EVERY: Duration = Duration::from_secs(2);

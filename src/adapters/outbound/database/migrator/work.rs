@@ -78,6 +78,19 @@ pub(crate) fn known(migrations: &[Migration], engine: Engine) -> Vec<Known> {
         .collect()
 }
 
+/// The statements that apply these migrations, in order.
+pub(crate) fn statements_of<'a>(
+    migrations: &[Migration],
+    names: impl Iterator<Item = &'a str>,
+    engine: Engine,
+) -> Vec<String> {
+    names
+        .filter_map(|name| migrations.iter().find(|migration| migration.name == name))
+        .flat_map(|migration| statements(&migration.up, engine))
+        .map(|sql| (*sql).to_owned())
+        .collect()
+}
+
 /// What applying a migration of this binary does.
 pub(super) fn up(migration: &Migration, engine: Engine) -> Work {
     let owned = |script: &Script| statements(script, engine).iter().map(|sql| (*sql).to_owned()).collect();

@@ -2,7 +2,7 @@
 
 use super::{Case, Check, Judge, Question, number, text};
 use crate::{
-    operations::check::{Layer, Limits, Measured, Unit, Verdict},
+    operations::check::{FailureClass, Layer, Limits, Measured, Purpose, Unit, Verdict},
     ports::inspection::Engine,
 };
 
@@ -80,32 +80,71 @@ pub(super) const CHECKS: &[Check] = &[
         engine: Some(Engine::Postgres),
         question: Question::postgres(
             "SELECT format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), 'an unnamed application')), \
-                string_agg(DISTINCT c.relname::text, ', ') \
+                c.relname::text, CAST(bool_or(l.mode <> 'AccessShareLock') AS text) \
          FROM pg_stat_activity a JOIN pg_locks l USING (pid) JOIN pg_class c ON c.oid = l.relation \
          WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND l.granted AND l.locktype = 'relation' \
            AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND c.relkind IN ('r', 'p') \
            AND (a.application_name IN ('pg_dump', 'pg_dumpall') OR a.query ILIKE 'copy %') \
-         GROUP BY a.pid, a.application_name ORDER BY a.pid",
+         GROUP BY a.pid, a.application_name, c.relname ORDER BY a.pid, c.relname",
         ),
+        class: FailureClass::Locked,
+        preflight: true,
         judge: Judge::Case(|case| {
-            let busy: Vec<String> = case
-                .rows
-                .iter()
-                .map(|row| format!("{} reads {}", text(row, 0), text(row, 1)))
-                .collect();
-            let pending = case.facts.history.as_ref().is_some_and(|history| {
-                history
-                    .value
-                    .as_ref()
-                    .is_ok_and(|history| history.pending().next().is_some())
-            });
-            match (busy.is_empty(), pending) {
-                (true, _) => Verdict::ok("none"),
-                (false, false) => Verdict::ok(format!("{}; nothing is pending", busy.join("; "))),
-                (false, true) => Verdict::fail(format!("{}, and migrations are pending", busy.join("; ")))
-                    .hint("wait until it is done, then: dlc migrate up"),
+            let users = |wanted: &dyn Fn(&str, bool) -> bool| {
+                let of = case
+                    .rows
+                    .iter()
+                    .filter(|row| wanted(text(row, 1), text(row, 2) == "true"));
+                of.map(|row| format!("{} uses {}", text(row, 0), text(row, 1)))
+                    .collect::<Vec<_>>()
+            };
+            let pending = &case.facts.pending_sql;
+            let in_the_way = users(&|table, writes| pending.iter().any(|sql| collides(sql, table, writes)));
+            if in_the_way.is_empty() {
+                let others = users(&|_, _| true);
+                return Verdict::ok(if others.is_empty() {
+                    "none".to_owned()
+                } else {
+                    format!("{}; nothing that is pending needs it", others.join("; "))
+                });
             }
+            let words = format!("{}, and a pending migration needs it", in_the_way.join("; "));
+            let verdict = match case.options.purpose {
+                Purpose::Looking => Verdict::warn(words),
+                Purpose::Migrating => Verdict::fail(words),
+            };
+            verdict.hint("wait until it is done, then: dlc migrate up")
         }),
         ..Check::of(Layer::Health)
     },
 ];
+
+/// Whether a statement of a migration and a dump or a copy would wait for each other at a table. Whoever only reads is in
+/// the way of nothing but the strongest lock, which no `CREATE …` takes.
+fn collides(sql: &str, table: &str, writes: bool) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    let named = sql
+        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+        .any(|word| word == table.to_ascii_lowercase());
+    named && (writes || !sql.trim_start().starts_with("create"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::collides;
+
+    #[test]
+    fn a_dump_is_in_the_way_of_what_changes_its_table_and_a_copy_into_it_of_more() {
+        for (sql, table, writes, expected) in [
+            ("ALTER TABLE claims ADD note text", "claims", false, true),
+            ("ALTER TABLE \"claims\" ADD note text", "claims", false, true),
+            ("ALTER TABLE claims_old ADD note text", "claims", false, false),
+            ("CREATE INDEX i ON claims (id)", "claims", false, false),
+            ("CREATE INDEX i ON claims (id)", "claims", true, true),
+            ("CREATE TABLE notes (id integer)", "claims", true, false),
+            ("DROP TABLE Claims", "claims", false, true),
+        ] {
+            assert_eq!(collides(sql, table, writes), expected, "{sql} {table} {writes}");
+        }
+    }
+}

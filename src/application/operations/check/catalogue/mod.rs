@@ -78,6 +78,8 @@ pub struct Check {
     pub engine: Option<Engine>,
     /// It takes too long for every round, and is made only when that is asked for.
     pub deep: bool,
+    /// It is made before a migration, too: what it finds would stop that, or somebody else.
+    pub preflight: bool,
     /// It is about tables of dlc's own, and not asked of somebody else's database.
     pub own: bool,
     /// What it means when it does not hold.
@@ -197,6 +199,7 @@ impl Check {
             class,
             engine,
             deep: false,
+            preflight: false,
             own: false,
             cause: "",
             fix: "",

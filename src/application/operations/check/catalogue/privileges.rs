@@ -17,6 +17,7 @@ pub(super) const CHECKS: &[Check] = &[
                 CAST(has_schema_privilege(current_schema(), 'USAGE') AS text), \
                 CAST(has_schema_privilege(current_schema(), 'CREATE') AS text)",
         ),
+        preflight: true,
         judge: Judge::Case(|case| {
             let (role, schema) = (case.text(0), case.text(1));
             if schema.is_empty() {

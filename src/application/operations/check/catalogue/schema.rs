@@ -14,6 +14,7 @@ pub(super) const CHECKS: &[Check] = &[
         fix: "Create the schema, or set the search path: ALTER ROLE … IN DATABASE … SET search_path = …",
         engine: Some(Engine::Postgres),
         question: Question::postgres("SELECT current_schema(), current_setting('search_path'), current_database()"),
+        preflight: true,
         judge: Judge::Case(|case| {
             let (schema, path) = (case.text(0), case.text(1));
             if schema.is_empty() {

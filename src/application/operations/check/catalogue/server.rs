@@ -2,7 +2,7 @@
 
 use super::{Check, Judge};
 use crate::{
-    operations::check::{FailureClass, Layer, Verdict},
+    operations::check::{FailureClass, Layer, Options, Purpose, Verdict},
     ports::{
         connection::{ConnectError, ConnectFailure},
         inspection::{Facts, ServerFacts},
@@ -51,6 +51,14 @@ const MAJORS: [Major; 4] = [
 
 /// From this many minor releases on somebody has missed more than the last one: they come every quarter of a year.
 const MINORS_BEHIND: i32 = 2;
+
+/// Somebody may want to look at it all the same; to migrate it is no use.
+fn stops_migrations(options: &Options, words: &str) -> Verdict {
+    match options.purpose {
+        Purpose::Looking => Verdict::warn(words),
+        Purpose::Migrating => Verdict::fail(words),
+    }
+}
 
 /// Engines that speak PostgreSQL's protocol, by the words in `version()`.
 const RELATIVES: [&str; 5] = ["CockroachDB", "Yugabyte", "YB-", "Redshift", "EnterpriseDB"];
@@ -171,6 +179,7 @@ pub(super) const CHECKS: &[Check] = &[
         cause: "The server is older than what dlc needs, gets no more corrections, or lacks several that were published.",
         fix: "Take the newest minor release of its major at least: no dump is needed for that. Upgrade a major in time.",
         class: FailureClass::Failed,
+        preflight: true,
         judge: Judge::Case(|case| session(case.facts, |_| false, |session| version(session, case.facts.at))),
         ..Check::of(Layer::Server)
     },
@@ -179,17 +188,24 @@ pub(super) const CHECKS: &[Check] = &[
         title: "session affinity",
         cause: "A pooler lends another server process for each transaction: settings and locks of a session do not last.",
         fix: "Set database.pooler: pgbouncer, and DLC_DATABASE__MIGRATION_URL to a direct connection.",
-        class: FailureClass::Failed,
+        class: FailureClass::Configuration,
+        preflight: true,
         judge: Judge::Case(|case| {
             session(
                 case.facts,
                 |_| false,
                 |session| match session.session_affinity {
                     Some(true) => Verdict::ok("direct, or a session pooler"),
-                    Some(false) => Verdict::warn(
-                        "statements of one session reach several server processes: a transaction pooler",
-                    )
-                    .hint("set database.pooler: pgbouncer, and DLC_DATABASE__MIGRATION_URL to a direct connection"),
+                    Some(false) => match case.options.purpose {
+                        Purpose::Looking => Verdict::warn(
+                            "statements of one session reach several server processes: a transaction pooler",
+                        )
+                        .hint("set database.pooler: pgbouncer, and DLC_DATABASE__MIGRATION_URL to a direct connection"),
+                        Purpose::Migrating => Verdict::fail(
+                            "a transaction pooler is in between, and what is to be run cannot run in a transaction",
+                        )
+                        .hint("name a connection around the pooler: DLC_DATABASE__MIGRATION_URL"),
+                    },
                     None => Verdict::skipped("could not be told"),
                 },
             )
@@ -202,16 +218,17 @@ pub(super) const CHECKS: &[Check] = &[
         cause: "Nothing can be written here: a replica, or a database that is set to be read-only.",
         fix: "Point DATABASE_URL at the primary.",
         class: FailureClass::Failed,
+        preflight: true,
         judge: Judge::Case(|case| {
             session(
                 case.facts,
                 |_| false,
                 |session| {
                     if session.in_recovery {
-                        Verdict::warn("a replica: nothing can be written or migrated here")
+                        stops_migrations(case.options, "a replica: nothing can be written or migrated here")
                             .hint("point DATABASE_URL at the primary")
                     } else if session.read_only {
-                        Verdict::warn("read-only by default_transaction_read_only")
+                        stops_migrations(case.options, "read-only by default_transaction_read_only")
                             .hint("ALTER DATABASE … SET default_transaction_read_only = off")
                     } else {
                         Verdict::ok("yes")

@@ -87,6 +87,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "file system",
         cause: "Write-ahead logging needs memory that all processes share; a network file system has none.",
         fix: "Move the file to a local disk.",
+        preflight: true,
         judge: Judge::Case(|case| {
             file(case.facts, |sqlite| match &sqlite.network_file_system {
                 Some(kind) => Verdict::fail(format!(
@@ -228,6 +229,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "application id",
         cause: "The file is another program's.",
         fix: "Correct the path in DATABASE_URL.",
+        preflight: true,
         judge: Judge::Case(|case| {
             content(case.facts, |inside| match inside.application_id {
                 APPLICATION_ID => Verdict::ok(format!("dlc's; SQLite {}", inside.library_version)),

@@ -14,7 +14,7 @@ use self::{lock::Lock, watch::Watch};
 use super::{Run, Wait, history, work::Work};
 use crate::{
     connection::{DatabaseOptions, Pooler},
-    error,
+    error, inspection,
     session::Session,
 };
 
@@ -37,11 +37,24 @@ pub(super) async fn run(run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateErro
         session.close().await;
         return Ok(Vec::new());
     }
+    preflight(&mut session, run, &plan).await?;
     let mut lock = Lock::acquire(run).await?;
-    let result = run_locked(&mut session, &mut lock, run).await;
+    let result = run_locked(&mut session, &mut lock, run, &plan).await;
     session.close().await;
     lock.release().await;
     result
+}
+
+/// Before the lock, because nobody should wait only to hear that it is no use.
+async fn preflight(session: &mut Session, run: &Run<'_>, plan: &[Work]) -> Result<(), MigrateError> {
+    let options = &run.migrator.options;
+    let affinity = if plan.iter().all(|work| work.transaction) {
+        None
+    } else {
+        Some(is_direct(session, options).await?)
+    };
+    let statements = plan.iter().flat_map(|work| work.statements.clone()).collect();
+    inspection::preflight(options, session, statements, affinity).await
 }
 
 /// What is to be done, read in one snapshot, and without waiting long for whoever has locked the history.
@@ -97,16 +110,22 @@ pub(super) async fn with_lock<T>(
     result
 }
 
-async fn run_locked(session: &mut Session, lock: &mut Lock, run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateError> {
-    // Whoever held the lock may have done it all.
+async fn run_locked(
+    session: &mut Session,
+    lock: &mut Lock,
+    run: &Run<'_>,
+    checked: &[Work],
+) -> Result<Vec<MigrationStep>, MigrateError> {
+    // Whoever held the lock may have done it all, or reverted more.
     let plan = plan(session, run).await?;
     if plan.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(work) = plan.iter().find(|work| !work.transaction)
-        && !is_direct(session, &run.migrator.options).await?
+    if plan
+        .iter()
+        .any(|work| checked.iter().all(|known| known.name != work.name))
     {
-        return Err(MigrateError::NeedsDirectConnection(work.name.clone()));
+        preflight(session, run, &plan).await?;
     }
     let install = format!(
         "{BEGIN}; {}",

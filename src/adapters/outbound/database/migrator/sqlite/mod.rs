@@ -20,7 +20,7 @@ use dlc_application::{
 
 use self::lock::Lock;
 use super::{Run, Wait, history};
-use crate::{connection::companion, error, session::Session, writer};
+use crate::{connection::companion, error, inspection, session::Session, writer};
 
 pub(super) use lock::holder;
 
@@ -35,9 +35,13 @@ pub(super) async fn run(run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateErro
         // while others may write: the truth is found out below.
         if let Ok(Some(mut session)) = run.migrator.look().await {
             let plan = run.plan(&mut session).await;
-            let foreign = refuse_foreign(&mut session).await;
+            let fit = match &plan {
+                Ok(plan) if plan.is_empty() => Ok(()),
+                // Who holds the history is told below, too.
+                _ => inspection::preflight(options, &mut session, Vec::new(), None).await,
+            };
             session.close().await;
-            foreign?;
+            fit?;
             if plan.is_ok_and(|plan| plan.is_empty()) {
                 return Ok(Vec::new());
             }
@@ -73,24 +77,6 @@ pub(super) async fn with_lock<T>(
     // Without a commit the end of the session undoes everything.
     session.close().await;
     result
-}
-
-/// Refuses a file that says that it is another program's.
-async fn refuse_foreign(session: &mut Session) -> Result<(), MigrateError> {
-    let sql = "SELECT CAST(application_id AS text) FROM pragma_application_id()";
-    let id = session
-        .text(sql, &[])
-        .await
-        .ok()
-        .flatten()
-        .and_then(|id| id.parse::<i32>().ok());
-    match id {
-        Some(id) if id != 0 && id != APPLICATION_ID => Err(MigrateError::Storage {
-            failure: ConnectFailure::NotADatabase,
-            cause: format!("the file is another program's: its application id is 0x{id:08x}"),
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// Opens the file and its one write transaction, as soon as other writers let it.
