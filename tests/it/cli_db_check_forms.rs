@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Database, Dlc, Engine, Running, on_both_engines, snapshot};
+use crate::harness::{Database, Dlc, Engine, Running, Terminal, on_both_engines, postgres, snapshot};
 
 on_both_engines! {
     async fn nagios_gets_one_line_and_its_own_exit_codes(database: Database) {
@@ -180,4 +180,95 @@ on_both_engines! {
         wrong["checks"][0].as_object_mut().unwrap().remove("hint");
         assert!(violation(&schema, &wrong, "report").unwrap().contains("missing Some(String(\"hint\"))"));
     }
+}
+
+/// Every way in which a look can end, with a canary wherever a secret can stand.
+async fn secretive() -> Vec<(&'static str, Dlc)> {
+    let cluster = postgres::cluster().await;
+    let (port, silent) = (cluster.port, std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let at = |address: &str| format!("postgres://dlc_test:c%C3%A4nary@{address}/x");
+    let silent_at = at(&silent.local_addr().unwrap().to_string());
+    // It listens for as long as this process lives.
+    std::mem::forget(silent);
+    let urls = [
+        ("good", cluster.url("postgres")),
+        ("wrong password", at(&format!("127.0.0.1:{port}"))),
+        ("missing database", cluster.url("missing_test")),
+        ("refused", at("127.0.0.1:9")),
+        ("unknown host", at("no-such-host.invalid")),
+        ("silent", silent_at),
+        (
+            "bad certificate",
+            format!("{}?sslmode=verify-full", cluster.url("postgres")),
+        ),
+        (
+            "missing certificate",
+            format!("{}?sslmode=verify-ca&sslrootcert=/none", cluster.url("postgres")),
+        ),
+        ("unknown scheme", "mysql://u:cänary@db/x".to_owned()),
+        ("no scheme", "cänary".to_owned()),
+        ("not encoded", "postgres://u:cänary#@db/x".to_owned()),
+        (
+            "sqlite",
+            "sqlite:///none/cänary-is-not-here.db?mode=c".replace("cänary-is-not-here", "x"),
+        ),
+    ];
+    urls.into_iter()
+        .map(|(name, url)| {
+            let dlc = Dlc::new()
+                .env("DATABASE_URL", &url)
+                .env("PGPASSWORD", "cänary")
+                .env("DLC_AUTH__SECRET", "cänary cänary cänary cänary cänary")
+                .env("DLC_DATABASE__MIGRATION_URL", &at("127.0.0.1:9"))
+                .env("RUST_LOG", "trace");
+            (name, dlc)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn no_form_of_any_report_holds_a_secret() {
+    for (name, dlc) in secretive().await {
+        for format in ["text", "json", "junit", "nagios", "prometheus"] {
+            let arguments = [
+                "-vv",
+                "db",
+                "check",
+                "--deep",
+                "--timeout",
+                "300ms",
+                "--wait=1ms",
+                "--format",
+                format,
+            ];
+            let told = dlc.run(&arguments).await;
+            told.assert_no_secret();
+            assert!(!told.stdout.is_empty(), "{name}, {format}: {told:?}");
+            assert!(told.code != 0 || name == "good", "{name}, {format}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn people_see_the_worst_first_in_lines_that_fit_their_terminal() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    database.dlc().run(&["migrate", "down", "--yes"]).await;
+    database.execute("PRAGMA application_id = 7").await;
+    let terminal = Terminal::start(database.dlc().env("NO_COLOR", "1"), &["db", "check"]);
+    terminal.until_shown("; exit code 69").await;
+    let shown = terminal.shown();
+    let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
+    assert_eq!(lines[0], "✗ fail     SQL008  application id", "{shown}");
+    assert_eq!(lines[1], "           0x00000007 is another program's");
+    assert_eq!(
+        lines[2],
+        "           next:  this file is not dlc's; correct the path in DATABASE_URL"
+    );
+    let order: Vec<usize> = lines
+        .iter()
+        .filter_map(|line| ["✗", "!", "-", "✓"].iter().position(|mark| line.starts_with(mark)))
+        .collect();
+    assert!(order.is_sorted() && order.len() > 10, "{shown}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 100), "{shown}");
+    assert!(lines.last().unwrap().starts_with("1 fail, "), "{shown}");
 }

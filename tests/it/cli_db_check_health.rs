@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::{
     cli_db_check::{assert_status, check, finding},
-    harness::{Database, Dlc, Engine, Finished, PgBouncer, Prepared, on_both_engines, postgres},
+    harness::{Database, Dlc, Engine, Finished, PgBouncer, Prepared, Proxy, on_both_engines, postgres},
 };
 
 /// Nothing here takes longer to become true.
@@ -553,4 +553,45 @@ async fn a_standby_a_lag_a_forgotten_slot_and_a_server_without_fsync_are_told() 
         "warn",
         "slot forgotten is inactive",
     );
+}
+
+#[tokio::test]
+async fn independent_questions_travel_together_so_that_a_distance_costs_little() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let proxy = Proxy::to(postgres::cluster().await.port).await;
+    let far = database.url.replace(
+        &format!(":{}/", postgres::cluster().await.port),
+        &format!(":{}/", proxy.port),
+    );
+    let checked = Dlc::new().env("DATABASE_URL", &far).run(&["db", "check"]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    // Two seconds are two hundred round trips of 10 ms, and some of them are spent before the longest connection is made.
+    let trips = proxy.most_round_trips();
+    assert!((20..60).contains(&trips), "{trips}");
+}
+
+#[tokio::test]
+async fn looking_leaves_no_trace_in_the_server() {
+    let cluster = postgres::Cluster::own("", None).await;
+    let dlc = Dlc::new().env("DATABASE_URL", &cluster.url("postgres"));
+    assert_eq!(dlc.run(&["migrate", "up"]).await.code, 0);
+    // Any reader tidies up pages with dead rows in passing; there should be none left.
+    cluster.execute("postgres", "ANALYZE").await;
+    cluster.execute("postgres", "VACUUM (FREEZE)").await;
+    let mut session = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    // Where the log ends, which transaction comes next, and every object there is: nobody else is here to move them.
+    let trace = "SELECT format('%s %s %s %s', pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot()), \
+                        (SELECT md5(string_agg(c::text, ',' ORDER BY oid)) FROM pg_class c), \
+                        (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_all_tables))";
+    session.execute("CHECKPOINT; CHECKPOINT").await.unwrap();
+    let before: String = sqlx::query_scalar(trace).fetch_one(&mut session).await.unwrap();
+    for more in [&[][..], &["--deep", "--strict"], &["--format", "prometheus"]] {
+        let checked = dlc.run(&[&["db", "check"], more].concat()).await;
+        assert_eq!(checked.code, 0, "{checked:?}");
+    }
+    let after: String = sqlx::query_scalar(trace).fetch_one(&mut session).await.unwrap();
+    assert_eq!(before, after);
+    session.execute("CREATE TABLE trace (id integer)").await.unwrap();
+    let other: String = sqlx::query_scalar(trace).fetch_one(&mut session).await.unwrap();
+    assert_ne!(before, other, "a trace would not be seen");
 }

@@ -103,6 +103,14 @@ async fn a_lost_database_is_told_and_its_return_needs_no_restart() {
         (503, "1"),
         "{refused:?}"
     );
+    let port = server.address().rsplit_once(':').unwrap().1.to_owned();
+    let health = Dlc::new().run(&["health", "--port", &port]).await;
+    health.assert_error(
+        1,
+        &format!(
+            "is not ready: database not accepting connections; SRV001 accepting connections: database \"{name}\" is not"
+        ),
+    );
     cluster
         .execute("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
         .await;

@@ -1,8 +1,12 @@
-//! A TCP proxy in front of the test's PostgreSQL that can go silent, or away.
+//! A TCP proxy in front of the test's PostgreSQL that can go silent, or away, and counts round trips.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -16,6 +20,7 @@ pub struct Proxy {
 
 struct Connection {
     copying: JoinHandle<()>,
+    round_trips: Arc<AtomicUsize>,
     /// Keeps both sockets open after the copying was ended: silence, not a reset.
     sockets: Arc<(std::net::TcpStream, std::net::TcpStream)>,
 }
@@ -33,15 +38,21 @@ impl Proxy {
                 let server = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
                 let (client, server) = (client.into_std().unwrap(), server.into_std().unwrap());
                 let sockets = Arc::new((client.try_clone().unwrap(), server.try_clone().unwrap()));
+                let round_trips = Arc::new(AtomicUsize::new(0));
+                let counted = Arc::clone(&round_trips);
                 let copying = tokio::spawn(async move {
                     let mut client = TcpStream::from_std(client).unwrap();
                     let mut server = TcpStream::from_std(server).unwrap();
-                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                    let _ = copy(&mut client, &mut server, &counted).await;
                     for socket in [client, server] {
                         let _ = socket.into_std().unwrap().shutdown(std::net::Shutdown::Both);
                     }
                 });
-                made.lock().unwrap().push(Connection { copying, sockets });
+                made.lock().unwrap().push(Connection {
+                    copying,
+                    round_trips,
+                    sockets,
+                });
             }
         });
         Self {
@@ -49,6 +60,15 @@ impl Proxy {
             accepting,
             connections,
         }
+    }
+
+    /// Round trips of the connection that had most of them: what a distance costs.
+    pub fn most_round_trips(&self) -> usize {
+        let connections = self.connections.lock().unwrap();
+        let counts = connections
+            .iter()
+            .map(|connection| connection.round_trips.load(Ordering::Relaxed));
+        counts.max().unwrap_or_default()
     }
 
     /// The connections so far go silent: nothing passes, nobody is told. New ones work.
@@ -68,6 +88,34 @@ impl Proxy {
             let _ = connection.copying.await;
             for socket in [&connection.sockets.0, &connection.sockets.1] {
                 let _ = socket.shutdown(std::net::Shutdown::Both);
+            }
+        }
+    }
+}
+
+/// Passes both ways until either end is done. A round trip begins when the client speaks after the server did.
+async fn copy(client: &mut TcpStream, server: &mut TcpStream, round_trips: &AtomicUsize) -> std::io::Result<()> {
+    let (mut asked, mut answered) = ([0; 16_384], [0; 16_384]);
+    let mut is_the_client_s_turn = true;
+    loop {
+        tokio::select! {
+            length = client.read(&mut asked) => {
+                let length = length?;
+                if length == 0 {
+                    return Ok(());
+                }
+                if std::mem::take(&mut is_the_client_s_turn) {
+                    round_trips.fetch_add(1, Ordering::Relaxed);
+                }
+                server.write_all(&asked[..length]).await?;
+            }
+            length = server.read(&mut answered) => {
+                let length = length?;
+                if length == 0 {
+                    return Ok(());
+                }
+                is_the_client_s_turn = true;
+                client.write_all(&answered[..length]).await?;
             }
         }
     }

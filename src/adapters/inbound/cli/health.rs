@@ -5,15 +5,19 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::{
     exit::{Exit, Failure, plain},
     printer::Printer,
 };
+
+/// Bytes of an answer that are read: whoever listens there may be anybody.
+const LONGEST_ANSWER: usize = 256 * 1024;
 
 /// `dlc health`: 0 when `/readyz` says 200.
 ///
@@ -35,26 +39,58 @@ pub async fn run(host: IpAddr, port: u16, limit: Duration, printer: Printer) -> 
         )
         .hint("is it running? dlc serve; another port: --port")
     };
-    let status = tokio::time::timeout(limit, ask(address))
-        .await
-        .map_err(|_| failed(format!("no answer within {} ms", limit.as_millis())))?
-        .map_err(|why| failed(plain(&why)))?;
+    let late = |_| failed(format!("no answer within {} ms", limit.as_millis()));
+    let asked = tokio::time::timeout(limit, ask(address, "/readyz")).await;
+    let (status, body) = asked.map_err(late)?.map_err(|why| failed(plain(&why)))?;
     if status == StatusCode::OK {
         printer.line("ready");
-        Ok(Exit::Done)
-    } else {
-        Err(failed(format!("/readyz says {}", status.as_u16())).hint(format!("curl http://{address}/readyz tells why")))
+        return Ok(Exit::Done);
     }
+    // Only now: the doctor's look is more than a probe, and whoever may not see it gets the short answer again.
+    let reasons = match tokio::time::timeout(limit, ask(address, "/readyz?verbose")).await {
+        Ok(Ok((_, verbose))) => reasons(&verbose),
+        _ => reasons(&body),
+    };
+    let reasons = if reasons.is_empty() {
+        format!("/readyz says {}", status.as_u16())
+    } else {
+        reasons.join("; ")
+    };
+    Err(failed(reasons).hint("dlc db check looks at each layer"))
 }
 
-async fn ask(address: SocketAddr) -> Result<StatusCode, Box<dyn std::error::Error + Send + Sync>> {
+/// What an answer of `/readyz` gives for reasons: the phase, the database in fixed words, the checks that fail.
+fn reasons(body: &[u8]) -> Vec<String> {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mut reasons: Vec<String> = text(&answer["phase"])
+        .filter(|phase| phase != "serving")
+        .into_iter()
+        .collect();
+    reasons.extend(text(&answer["database"]));
+    let failing = answer["checks"].as_array().into_iter().flatten();
+    reasons.extend(failing.filter(|check| check["status"] == "fail").filter_map(|check| {
+        let (id, title) = (check["id"].as_str()?, check["title"].as_str()?);
+        Some(format!("{id} {title}: {}", check["measured"].as_str()?))
+    }));
+    reasons
+}
+
+type Answer = Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>>;
+
+async fn ask(address: SocketAddr, path: &str) -> Answer {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let request = Request::get("/readyz")
+    let request = Request::get(path)
         .header(HOST, address.to_string())
         .body(Empty::<Bytes>::new())?;
-    let status = sender.send_request(request).await?.status();
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), LONGEST_ANSWER)
+        .collect()
+        .await?
+        .to_bytes();
     connection.abort();
-    Ok(status)
+    Ok((status, body))
 }

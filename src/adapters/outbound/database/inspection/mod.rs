@@ -186,7 +186,11 @@ async fn ask_one(session: &mut Session, question: &Question, round: &Round<'_>) 
 fn late(limit: Duration) -> Unanswered {
     Unanswered {
         failure: ConnectFailure::TimedOut,
-        words: format!("no answer within {} ms", limit.as_millis()),
+        words: if limit.is_zero() {
+            "the time of the whole look was over (--timeout)".to_owned()
+        } else {
+            format!("no answer within {} ms", limit.as_millis())
+        },
     }
 }
 
