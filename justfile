@@ -80,6 +80,10 @@ deny:
 bench-migrate *ARGS:
     scripts/bench-migrate {{ARGS}}
 
+# Time `db check` beside pg_isready, psql and check_postgres (--install gets it)
+bench-check *ARGS:
+    scripts/bench-check {{ARGS}}
+
 # Try the stack in real containers
 smoke:
     scripts/smoke

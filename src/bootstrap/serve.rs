@@ -13,7 +13,6 @@ use dlc_application::{
     ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
 };
 use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlMonitor};
-use poem::Server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +23,7 @@ use crate::{
             exit::{Exit, Failure, plain},
             migrate::Progress,
         },
-        http::{Api, InFlight, Watched, acceptor::BoundedAcceptor},
+        http::{Api, Requests, Watched, server},
     },
     config::{Config, SelectedDatabase, migrate::MigrateMode},
 };
@@ -66,26 +65,13 @@ pub(super) async fn serve(
     warn_about(config, selected);
 
     let readiness = Arc::new(Readiness::new(started));
-    let api = Api::new(Arc::clone(&readiness));
+    let api = Api::new(Arc::clone(&readiness), services::admission(config));
     let (listener, address) = listen(config).await?;
     let stop = CancellationToken::new();
-    let acceptor = BoundedAcceptor::new(
-        listener,
-        usize::try_from(config.server.max_connections).unwrap_or(usize::MAX),
-    )
-    .map_err(|error| Failure::new(Exit::Failed, "listen_failed", error.to_string()))?;
     let endpoint = api.endpoint(services::disclosure(config), services::limits(config));
-    let door = acceptor.door();
-    let leaving = {
-        let stop = stop.clone();
-        async move {
-            stop.cancelled().await;
-            door.emptied().await;
-        }
-    };
-    // No time limit of poem's: `leave` keeps the time, and knows requests from connections that only began one.
-    let server = Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(endpoint, leaving, None);
-    let server = tokio::spawn(server);
+    let connections = services::connection_limits(config);
+    // No time limit here: `leave` keeps the time, and knows requests from connections that only began one.
+    let server = tokio::spawn(server::serve(listener, endpoint, connections, stop.clone()));
 
     let options = services::database_options(config, selected, "serve");
     let database = tokio::select! {
@@ -102,7 +88,7 @@ pub(super) async fn serve(
     readiness.enter(Phase::Stopping);
     // Nobody asks about the database any more, and its last connection should be the writer's, which tidies up.
     monitor.abort();
-    let leave = leave(config, stop, server, api.in_flight(), &database);
+    let leave = leave(config, stop, server, api.requests(), &database);
     let exit = tokio::select! {
         clean = leave => if clean { Exit::Done } else { Exit::Failed },
         () = signals.force.cancelled() => Exit::Failed,
@@ -286,8 +272,8 @@ async fn monitor(options: DatabaseOptions, readiness: Arc<Readiness>) {
 async fn leave(
     config: &Config,
     stop: CancellationToken,
-    mut server: tokio::task::JoinHandle<std::io::Result<()>>,
-    in_flight: InFlight,
+    mut server: tokio::task::JoinHandle<()>,
+    requests: Requests,
     database: &Database,
 ) -> bool {
     tokio::time::sleep(config.shutdown.delay).await;
@@ -301,14 +287,14 @@ async fn leave(
         {
             break;
         }
-        if in_flight.count() > 0 {
+        if requests.in_flight() > 0 {
             busy = Instant::now();
         } else if busy.elapsed() > HALF_REQUEST {
             // What is left are connections whose request never became whole.
             break;
         }
     }
-    let drained = in_flight.count() == 0;
+    let drained = requests.in_flight() == 0;
     server.abort();
     if !database.close(CLOSE_LIMIT).await {
         tracing::warn!("the database did not let every connection go in time");

@@ -16,7 +16,7 @@ use crate::{
     adapters::{
         inbound::{
             cli::exit::{Exit, Failure},
-            http::{Disclosure, Limits, Services},
+            http::{AdmissionLimits, Disclosure, Limits, Services, server::ConnectionLimits},
         },
         outbound::clock::SystemClock,
     },
@@ -121,6 +121,23 @@ pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         request_timeout: config.server.request_timeout,
         max_body_bytes: usize::try_from(config.server.max_body_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+/// How much work there may be at a time.
+pub(super) fn admission(config: &Config) -> AdmissionLimits {
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    AdmissionLimits {
+        in_flight: count(config.server.max_in_flight),
+        queue: count(config.server.max_queue),
+    }
+}
+
+/// What a connection may cost.
+pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        max_connections: usize::try_from(config.server.max_connections).unwrap_or(usize::MAX),
+        header_timeout: config.server.header_timeout,
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Not here: metrics (`adapters/inbound/http/metrics`), whose numbers live where they arise.
 
+pub mod process;
+
 use std::io;
 
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};

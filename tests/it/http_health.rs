@@ -45,6 +45,20 @@ on_both_engines! {
         let text = server.get("/metrics").await.text;
         assert!(text.contains("db_client_operation_duration_seconds_count 3\n"), "{text}");
         assert!(text.contains("dlc_ready 1\n"), "{text}");
+        let counted = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_route="/api/v1/coupons/{name}",http_response_status_code="404",error_type="coupon_not_found"} 3"#;
+        assert!(text.contains(counted), "{text}");
+        server.get("/no/such/route").await;
+        server.request(reqwest::Method::from_bytes(b"BREW").unwrap(), "/healthz").send().await.unwrap();
+        let text = server.get("/metrics").await.text;
+        for counted in [
+            r#"_count{http_request_method="GET",http_response_status_code="404",error_type="route_not_found"} 1"#,
+            r#"_count{http_request_method="_OTHER",http_route="/healthz",http_response_status_code="405",error_type="method_not_allowed"} 1"#,
+            r#"_count{http_request_method="GET",http_route="/metrics",http_response_status_code="200"} 1"#,
+            "http_server_active_requests 1\n",
+        ] {
+            assert!(text.contains(counted), "{counted}: {text}");
+        }
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
     }
 }
 

@@ -29,4 +29,5 @@ mod http_health;
 mod ops_migrate;
 mod ops_pooler;
 mod ops_serve;
+mod ops_serve_connections;
 mod schema;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint};
 
-use super::{document, health, metrics, problem::Problem};
+use super::{admission::Admission, document, health, metrics, problem::Problem};
 
 type Routes = BoxEndpoint<'static, Response>;
 
@@ -14,6 +14,7 @@ type Routes = BoxEndpoint<'static, Response>;
 pub(super) struct Gate {
     readiness: Arc<Readiness>,
     behind: Arc<OnceLock<Behind>>,
+    admission: Arc<Admission>,
 }
 
 /// What is reached only once the gate is open.
@@ -23,8 +24,9 @@ struct Behind {
 }
 
 impl Gate {
-    pub(super) fn new(readiness: Arc<Readiness>) -> Self {
+    pub(super) fn new(readiness: Arc<Readiness>, admission: Arc<Admission>) -> Self {
         Self {
+            admission,
             readiness,
             behind: Arc::new(OnceLock::new()),
         }
@@ -73,6 +75,7 @@ impl Endpoint for GatedRoutes {
         } else if health::is_probe(path) {
             self.probes.call(request).await
         } else if let Some(behind) = self.gate.behind.get() {
+            let _inside = self.gate.admission.enter().await?;
             let routes = if document::PATHS.contains(&path) {
                 &behind.pages
             } else {

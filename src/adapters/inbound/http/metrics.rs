@@ -1,120 +1,155 @@
-//! `GET /metrics`: Prometheus' text format, names by OpenTelemetry's conventions for databases.
+//! `GET /metrics`: which figures there are, by OpenTelemetry's names for HTTP and databases.
 //!
-//! Written out here rather than by a metrics library: the numbers live in one place (`ports/monitoring`), from which
-//! `/api/metrics/db` reads them back as JSON, and recorders of such libraries cannot be read back.
+//! Written out here rather than by a metrics library: the numbers live in one place each, from which `/api/metrics/db` reads
+//! them back as JSON, and recorders of such libraries cannot be read back. What each means: docs/observability.md.
 
-use std::{fmt::Write, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use dlc_application::{operations::readiness::Readiness, ports::monitoring::BUCKETS_MS};
+use dlc_application::{
+    operations::{check::Report, readiness::Readiness},
+    ports::monitoring::{BUCKETS_MS, DatabaseMonitor},
+};
 use poem::{
     Endpoint, Request, Response,
     error::MethodNotAllowedError,
     http::{Method, header},
 };
 
-use super::{Watch, Watched};
+use super::{
+    Watch, Watched,
+    admission::Admission,
+    exposition::Exposition,
+    requests::{BUCKETS, Requests},
+};
+use crate::telemetry::process;
 
 pub(super) const PATH: &str = "/metrics";
 
+/// Everything that is counted somewhere.
+#[derive(Clone)]
 pub(super) struct MetricsEndpoint {
-    readiness: Arc<Readiness>,
-    watch: Watch,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) watch: Watch,
+    pub(super) requests: Requests,
+    pub(super) admission: Arc<Admission>,
 }
 
 impl MetricsEndpoint {
-    pub(super) fn new(readiness: Arc<Readiness>, watch: Watch) -> Self {
-        Self { readiness, watch }
+    fn text(&self) -> String {
+        let mut page = Exposition::new();
+        self.service(&mut page);
+        self.http(&mut page);
+        if let Some(Watched { monitor, doctor }) = self.watch.get() {
+            database(&mut page, monitor.as_ref());
+            if let Some(report) = doctor.last_report() {
+                checks(&mut page, &report);
+            }
+        }
+        page.into_text()
     }
 
-    /// Writing to a string does not fail, so the results of `writeln!` are dropped.
-    fn text(&self) -> String {
-        let mut text = String::with_capacity(4096);
+    fn service(&self, page: &mut Exposition) {
         let snapshot = self.readiness.snapshot(Instant::now());
-        let mut gauge = |name: &str, help: &str, samples: &[(&str, f64)]| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-            for (labels, value) in samples {
-                let _ = writeln!(text, "{name}{labels} {value}");
-            }
-        };
-        gauge(
-            "dlc_build_info",
-            "Version of the program.",
-            &[(concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0)],
-        );
-        gauge(
-            "dlc_ready",
-            "1 when requests should be sent here.",
-            &[("", f64::from(u8::from(snapshot.is_ready())))],
-        );
-        gauge(
+        page.family("dlc_build_info", "gauge", "Version of the program; always 1.");
+        page.sample("dlc_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let ready = u8::from(snapshot.is_ready());
+        page.single("dlc_ready", "gauge", "1 when requests should be sent here.", ready);
+        let elapsed = snapshot.elapsed.as_secs_f64();
+        page.single(
             "dlc_uptime_seconds",
+            "gauge",
             "Seconds since the process began.",
-            &[("", snapshot.elapsed.as_secs_f64())],
+            elapsed,
         );
-        let Some(Watched { monitor, doctor }) = self.watch.get() else {
-            return text;
-        };
-        let pool = monitor.pool();
-        gauge(
-            "db_client_connection_max",
-            "Most connections of the pool.",
-            &[("", pool.max.into())],
+        let Some(process) = process::look() else { return };
+        let (name, help) = (
+            "process_resident_memory_bytes",
+            "Memory of the process that is really there.",
         );
-        gauge(
-            "db_client_connection_count",
-            "Open connections of the pool.",
-            &[
-                ("{state=\"idle\"}", pool.idle.into()),
-                ("{state=\"used\"}", pool.in_use.into()),
-            ],
+        page.single(name, "gauge", help, process.resident_bytes);
+        let (name, help) = ("process_cpu_seconds_total", "Time of the process on processors.");
+        page.single(name, "counter", help, process.cpu.as_secs_f64());
+        page.single(
+            "process_open_fds",
+            "gauge",
+            "Open file descriptors.",
+            process.open_files,
         );
-        gauge(
-            "db_client_connection_pending_requests",
-            "Operations that wait for a connection.",
-            &[("", pool.waiting.into())],
+        page.single("process_threads", "gauge", "Threads.", process.threads);
+    }
+
+    fn http(&self, page: &mut Exposition) {
+        let (name, help) = (
+            "http_server_active_requests",
+            "Requests that are being handled, waiting ones included.",
         );
-        let statistics = monitor.statistics();
-        let name = "db_client_operation_duration_seconds";
-        let _ = writeln!(
-            text,
-            "# HELP {name} Duration of database operations, pool wait included.\n# TYPE {name} histogram"
+        page.single(name, "gauge", help, self.requests.in_flight());
+        let (name, help) = (
+            "dlc_http_waiting_requests",
+            "Requests that wait for their turn (server.max_in_flight).",
         );
-        let mut below = 0;
-        for (bound, count) in BUCKETS_MS.iter().zip(&statistics.buckets) {
-            below += count;
-            let _ = writeln!(text, "{name}_bucket{{le=\"{}\"}} {below}", bound / 1_000.0);
+        page.single(name, "gauge", help, self.admission.waiting());
+        let name = "http_server_request_duration_seconds";
+        page.family(
+            name,
+            "histogram",
+            "Duration of requests, from their head to the answer's.",
+        );
+        for (outcome, durations) in self.requests.finished() {
+            let status = outcome.status.to_string();
+            let labels = [
+                ("http_request_method", outcome.method),
+                ("http_route", outcome.route),
+                ("http_response_status_code", status.as_str()),
+                ("error_type", outcome.code),
+            ];
+            let labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+            let sum = durations.total().as_secs_f64();
+            page.histogram(name, &labels, BUCKETS.into_iter(), &durations.buckets(), sum);
         }
-        let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {}", statistics.count);
-        let _ = writeln!(
-            text,
-            "{name}_sum {}\n{name}_count {}",
-            statistics.total.as_secs_f64(),
-            statistics.count
-        );
-        let name = "dlc_database_errors_total";
-        let _ = writeln!(
-            text,
-            "# HELP {name} Failed database operations by class.\n# TYPE {name} counter"
-        );
-        for (class, count) in statistics.errors {
-            let _ = writeln!(text, "{name}{{class=\"{class}\"}} {count}");
-        }
-        if let Some(report) = doctor.last_report() {
-            let name = "dlc_check_status";
-            let _ = writeln!(
-                text,
-                "# HELP {name} How a check of the database came out: 0 ok, 1 warn, 2 fail, 3 skipped.\n# TYPE {name} gauge"
-            );
-            for finding in &report.findings {
-                let (id, layer) = (finding.id, finding.layer.name());
-                let _ = writeln!(
-                    text,
-                    "{name}{{id=\"{id}\",layer=\"{layer}\"}} {}",
-                    finding.status.number()
-                );
-            }
-        }
-        text
+    }
+}
+
+fn database(page: &mut Exposition, monitor: &dyn DatabaseMonitor) {
+    let pool = monitor.pool();
+    page.single(
+        "db_client_connection_max",
+        "gauge",
+        "Most connections of the pool.",
+        pool.max,
+    );
+    let name = "db_client_connection_count";
+    page.family(name, "gauge", "Open connections of the pool.");
+    page.sample(name, &[("state", "idle")], pool.idle);
+    page.sample(name, &[("state", "used")], pool.in_use);
+    let name = "db_client_connection_pending_requests";
+    page.single(name, "gauge", "Operations that wait for a connection.", pool.waiting);
+    let statistics = monitor.statistics();
+    let name = "db_client_operation_duration_seconds";
+    page.family(
+        name,
+        "histogram",
+        "Duration of database operations, pool wait included.",
+    );
+    let bounds = BUCKETS_MS.iter().map(|ms| ms / 1_000.0);
+    page.histogram(name, &[], bounds, &statistics.buckets, statistics.total.as_secs_f64());
+    let name = "dlc_database_errors_total";
+    page.family(name, "counter", "Failed database operations by class.");
+    for (class, count) in statistics.errors {
+        page.sample(name, &[("class", class)], count);
+    }
+}
+
+fn checks(page: &mut Exposition, report: &Report) {
+    let name = "dlc_check_status";
+    page.family(
+        name,
+        "gauge",
+        "How a check of the database came out: 0 ok, 1 warn, 2 fail, 3 skipped.",
+    );
+    for finding in &report.findings {
+        let labels = [("id", finding.id), ("layer", finding.layer.name())];
+        page.sample(name, &labels, finding.status.number());
     }
 }
 

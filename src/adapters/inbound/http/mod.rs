@@ -1,12 +1,12 @@
 //! The HTTP API: poem serves it, poem-openapi describes it.
 //!
-//! A request passes `acceptor` → `middleware` → `gate` → its area's file. Every error leaves as problem+json, made in
+//! A request passes `server` → `middleware` → `gate` → its area's file. Every error leaves as problem+json, made in
 //! `problem` alone. Not here: what the calls mean (`application`), when the service starts and stops (`bootstrap`).
 
-pub mod acceptor;
-mod allow;
+mod admission;
 mod coupons;
 pub mod document;
+mod exposition;
 mod fields;
 mod gate;
 mod greetings;
@@ -14,13 +14,13 @@ mod health;
 mod metrics;
 mod middleware;
 mod problem;
+mod requests;
+mod routes;
 mod scalars;
+pub mod server;
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -29,11 +29,14 @@ use dlc_application::{
     operations::{check::Doctor, readiness::Readiness},
     ports::monitoring::DatabaseMonitor,
 };
-use poem::{Endpoint, EndpointExt, IntoEndpoint};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response};
 use poem_openapi::OpenApiService;
 
+use admission::Admission;
+pub use admission::AdmissionLimits;
 use gate::Gate;
 pub use health::Disclosure;
+pub use requests::Requests;
 
 /// What the API's routes work with once the gate is passed.
 pub struct Services {
@@ -50,32 +53,6 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Largest body in bytes.
     pub max_body_bytes: usize,
-}
-
-/// Counts the requests that are being handled: a connection that has not sent a whole request is none of them.
-#[derive(Clone, Debug, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
-
-impl InFlight {
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn enter(&self) -> Handled<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Handled(self)
-    }
-}
-
-/// One request, until it is answered or given up.
-struct Handled<'a>(&'a InFlight);
-
-impl Drop for Handled<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Who knows about the database.
@@ -95,25 +72,28 @@ pub struct Api {
     readiness: Arc<Readiness>,
     watch: Watch,
     gate: Gate,
-    in_flight: InFlight,
+    requests: Requests,
+    admission: Arc<Admission>,
 }
 
 impl Api {
     /// An API that answers its probes, and 503 to everything else.
     #[must_use]
-    pub fn new(readiness: Arc<Readiness>) -> Self {
+    pub fn new(readiness: Arc<Readiness>, admission: AdmissionLimits) -> Self {
+        let admission = Arc::new(Admission::new(admission));
         Self {
-            gate: Gate::new(Arc::clone(&readiness)),
+            gate: Gate::new(Arc::clone(&readiness), Arc::clone(&admission)),
             watch: Watch::default(),
             readiness,
-            in_flight: InFlight::default(),
+            requests: Requests::default(),
+            admission,
         }
     }
 
-    /// The requests that are being handled.
+    /// The requests there are and were.
     #[must_use]
-    pub fn in_flight(&self) -> InFlight {
-        self.in_flight.clone()
+    pub fn requests(&self) -> Requests {
+        self.requests.clone()
     }
 
     /// Lets the health routes tell about the database.
@@ -131,13 +111,22 @@ impl Api {
         self.gate.open(business.into_endpoint(), document::pages());
     }
 
+    fn metrics(&self) -> metrics::MetricsEndpoint {
+        metrics::MetricsEndpoint {
+            readiness: Arc::clone(&self.readiness),
+            watch: Arc::clone(&self.watch),
+            requests: self.requests.clone(),
+            admission: Arc::clone(&self.admission),
+        }
+    }
+
     /// The endpoint for a server.
-    pub fn endpoint(&self, disclosure: Disclosure, limits: Limits) -> impl Endpoint + 'static {
+    pub fn endpoint(&self, disclosure: Disclosure, limits: Limits) -> impl Endpoint<Output = Response> + 'static {
         let health = health::HealthApi::new(Arc::clone(&self.readiness), Arc::clone(&self.watch), disclosure);
         let probes = OpenApiService::new(health, document::TITLE, document::VERSION).into_endpoint();
-        let metrics = metrics::MetricsEndpoint::new(Arc::clone(&self.readiness), Arc::clone(&self.watch));
+        let metrics = self.metrics();
         let routes = self.gate.clone().with_probes(probes.boxed(), metrics.boxed());
-        middleware::wrap(routes, limits, Arc::clone(&self.readiness), self.in_flight.clone())
+        middleware::wrap(routes, limits, Arc::clone(&self.readiness), self.requests.clone())
     }
 }
 

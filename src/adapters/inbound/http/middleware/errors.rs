@@ -12,14 +12,16 @@ use poem_openapi::types::ToJSON;
 
 use super::request_id::RequestId;
 use crate::adapters::inbound::http::{
-    InFlight, allow,
+    Requests,
     problem::{Problem, ProblemBody},
+    requests::Outcome,
+    routes::{self, Route},
 };
 
 pub(super) struct Answering<E> {
     pub(super) inner: E,
     pub(super) readiness: Arc<Readiness>,
-    pub(super) in_flight: InFlight,
+    pub(super) requests: Requests,
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
@@ -29,15 +31,21 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
         // Both are reference-counted, so the copies cost nothing on the way that needs none.
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let id = request.extensions().get::<RequestId>().cloned();
-        let _in_flight = self.in_flight.enter();
+        let route = routes::find(uri.path());
+        let handled = self.requests.enter();
+        let finished = |status, code| handled.finished(Outcome::new(route, &method, status, code));
         let error = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
-            Ok(Ok(response)) => return Ok(response),
+            Ok(Ok(response)) => {
+                finished(response.status(), "");
+                return Ok(response);
+            }
             Ok(Err(error)) => Problem::from_framework(error),
             Err(_) => Problem::internal(),
         };
         let id = id.as_ref().map_or("", RequestId::as_str);
+        finished(error.status, error.code);
         self.note(&error, &method, uri.path(), id);
-        Ok(respond(error, &method, uri.path(), id))
+        Ok(respond(error, &method, uri.path(), id, route))
     }
 }
 
@@ -64,7 +72,7 @@ impl<E> Answering<E> {
     }
 }
 
-fn respond(problem: Problem, method: &Method, path: &str, id: &str) -> Response {
+fn respond(problem: Problem, method: &Method, path: &str, id: &str, route: Option<&Route>) -> Response {
     let body = ProblemBody {
         kind: "about:blank".to_owned(),
         title: problem.status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -84,9 +92,9 @@ fn respond(problem: Problem, method: &Method, path: &str, id: &str) -> Response 
         response = response.header(header::RETRY_AFTER, seconds);
     }
     if problem.status == StatusCode::METHOD_NOT_ALLOWED
-        && let Some(methods) = allow::methods(path)
+        && let Some(route) = route
     {
-        response = response.header(header::ALLOW, methods);
+        response = response.header(header::ALLOW, &route.methods);
     }
     if problem.status == StatusCode::UNAUTHORIZED {
         response = response.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

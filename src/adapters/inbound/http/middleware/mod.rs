@@ -12,20 +12,20 @@ use std::sync::Arc;
 use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Response};
 
-use super::{InFlight, Limits};
+use super::{Limits, Requests};
 
 /// Wraps the routes.
 pub(super) fn wrap(
     routes: impl Endpoint<Output = Response> + 'static,
     limits: Limits,
     readiness: Arc<Readiness>,
-    in_flight: InFlight,
+    requests: Requests,
 ) -> impl Endpoint<Output = Response> + 'static {
     let limited = limits::Limited { inner: routes, limits };
     let answering = errors::Answering {
         inner: limited,
         readiness,
-        in_flight,
+        requests,
     };
     let secured = security::Secured { inner: answering };
     request_id::Identified { inner: secured }

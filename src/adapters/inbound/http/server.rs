@@ -1,0 +1,213 @@
+//! Serves connections: no more at a time than allowed, and none for longer than it is used. hyper speaks the protocol, poem's
+//! endpoints answer.
+//!
+//! poem's own server gives no connection a time limit, closes on clients whose next request is under way, and spins at full
+//! speed when the process has no descriptor left. Not here: what a request may cost (`middleware`), when to leave (`bootstrap`).
+
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use http_body_util::combinators::BoxBody;
+use hyper::{
+    Version,
+    body::{Bytes, Incoming},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use poem::{
+    Endpoint, Response,
+    http::{HeaderValue, header, uri::Scheme},
+    web::{LocalAddr, RemoteAddr},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+
+/// Pause after a failed accept: time for a descriptor to be closed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection without a request stays when the service leaves: its next request may be on its way.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Longest time in which a client takes nothing of its answer.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Largest head of a request in bytes: request line and headers. Above it hyper answers 431.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Most requests at a time on one connection of HTTP/2.
+const MAX_STREAMS: u32 = 128;
+
+/// What a connection may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Most connections at a time; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Longest wait for the head of a request, on a connection that is idle too.
+    pub header_timeout: Duration,
+}
+
+/// Serves until `stop`, and then until the last connection has ended. Dropping it ends all of them at once.
+pub async fn serve<E>(listener: TcpListener, endpoint: E, limits: ConnectionLimits, stop: CancellationToken)
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    let serving = Arc::new(Serving { endpoint, stop });
+    let stop = &serving.stop;
+    let free = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+    let mut connections = JoinSet::new();
+    let open = |connections: &mut JoinSet<()>, (stream, remote): (TcpStream, SocketAddr), permit| {
+        let serving = Arc::clone(&serving);
+        connections.spawn(async move {
+            if let Err(error) = connection(stream, remote, &serving, limits).await {
+                // A client that goes away, or never says anything, is nobody's trouble.
+                tracing::debug!(%remote, error, "a connection ended early");
+            }
+            drop(permit);
+        });
+    };
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = async {
+                let permit = Arc::clone(&free).acquire_owned().await;
+                (listener.accept().await, permit)
+            } => accepted,
+        };
+        match accepted {
+            (Ok(accepted), Ok(permit)) => open(&mut connections, accepted, Some(permit)),
+            (Err(error), _) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+            (_, Err(_)) => break,
+        }
+    }
+    // Whoever stands at the door already is let in: the kernel would reset connections that it has made.
+    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+        open(&mut connections, accepted, None);
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// What all connections share.
+struct Serving<E> {
+    endpoint: E,
+    stop: CancellationToken,
+}
+
+impl<E: Endpoint<Output = Response>> Serving<E> {
+    async fn answer(
+        &self,
+        request: hyper::Request<Incoming>,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> hyper::Response<BoxBody<Bytes, io::Error>> {
+        let version = request.version();
+        let request = (
+            request,
+            LocalAddr(local.into()),
+            RemoteAddr(remote.into()),
+            Scheme::HTTP,
+        )
+            .into();
+        let mut response = self.endpoint.get_response(request).await;
+        if self.stop.is_cancelled() && version < Version::HTTP_2 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response.into()
+    }
+}
+
+async fn connection<E>(
+    stream: TcpStream,
+    remote: SocketAddr,
+    serving: &Arc<Serving<E>>,
+    limits: ConnectionLimits,
+) -> Result<(), String>
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    let stop = &serving.stop;
+    // A connection that is gone already cannot be told; it ends on its own.
+    let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().map_err(|error| error.to_string())?;
+    let is_http2 = tokio::select! {
+        () = lingered(stop) => return Ok(()),
+        spoken = timeout(limits.header_timeout, speaks_http2(&stream)) => match spoken {
+            Ok(Ok(is_http2)) => is_http2,
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err("it said nothing".to_owned()),
+        },
+    };
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALLED));
+    let service = service_fn(|request| {
+        let serving = Arc::clone(serving);
+        async move { Ok::<_, Infallible>(serving.answer(request, local, remote).await) }
+    });
+    let builder = protocol(is_http2, limits.header_timeout);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
+    let ended =
+        |result: Result<(), Box<dyn std::error::Error + Send + Sync>>| result.map_err(|error| error.to_string());
+    tokio::select! {
+        result = connection.as_mut() => return ended(result),
+        () = async { if is_http2 { stop.cancelled().await } else { lingered(stop).await } } => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    ended(connection.await)
+}
+
+/// A while after the service began to leave.
+async fn lingered(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(LINGER).await;
+}
+
+fn protocol(is_http2: bool, header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(header_timeout)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
+    if is_http2 {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    }
+}
+
+/// Whether the client begins with the words that begin HTTP/2 (RFC 9113, 3.4). hyper would wait for them without a limit.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut said = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut said).await?;
+        if length == 0 || said[..length] != PREFACE[..length] {
+            return Ok(false);
+        }
+        if length == PREFACE.len() {
+            return Ok(true);
+        }
+        // There is no waiting for more than what is there already.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
