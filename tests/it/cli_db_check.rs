@@ -77,6 +77,13 @@ on_both_engines! {
         assert_status(&check(&dlc).await, "MIG002", "fail");
     }
 
+    async fn a_check_of_the_other_engine_is_skipped_and_said_so(database: Database) {
+        let (id, engine) = if database.engine == Engine::Sqlite { ("SRV001", "postgres") } else { ("SQL001", "sqlite") };
+        let only = database.dlc().run(&["db", "check", "--only", id, "--format", "json"]).await;
+        assert_status(&only, id, "skipped");
+        assert_eq!(finding(&only.json(), id)["measured"], format!("it is about {engine} only"));
+    }
+
     async fn only_and_skip_choose(database: Database) {
         let only = database.dlc().run(&["db", "check", "--only", "mig001,CFG001", "--format", "json"]).await;
         assert_eq!(only.json()["checks"].as_array().unwrap().len(), 2, "{only:?}");

@@ -1,5 +1,7 @@
 //! The life of `dlc serve`: start, several at once, loss of the database, stop.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -306,4 +308,103 @@ async fn half_a_request_keeps_nobody_from_leaving_cleanly() {
     assert_eq!(server.get("/healthz").await.status, 200);
     let stopped = server.stop().await;
     assert_eq!(stopped.code, 0, "{stopped:?}");
+}
+
+/// A server on a PostgreSQL of its own, which can be taken away.
+async fn on_a_cluster_of_its_own() -> (Server, postgres::Cluster) {
+    let cluster = postgres::Cluster::own("", None).await;
+    let database = Database::empty(Engine::Postgres).await;
+    let dlc = Dlc::new().env("DATABASE_URL", &cluster.url("postgres"));
+    let server = Server::start_as(database, dlc, &[]).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 1000})).await;
+    (server, cluster)
+}
+
+/// Everything that has to hold while the database is lost, whatever has become of it.
+async fn assert_lost(server: &Server) {
+    let lost = server.until("/api/ready", 503).await;
+    assert_eq!(lost.body["ready"], false, "{lost:?}");
+    assert_eq!(lost.body["reason"], "database_unhealthy", "{lost:?}");
+    assert_eq!(lost.body["connections"]["database"]["status"], "unhealthy", "{lost:?}");
+    // Many at once: had any of them waited for a connection, it would be a time-out, and after three seconds.
+    let crowd: Vec<_> = (0..50)
+        .map(|user| {
+            let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
+            let body = json!({"user_id": user.to_string(), "coupon_name": "c"});
+            tokio::spawn(claim.json(&body).timeout(Duration::from_millis(2_500)).send())
+        })
+        .collect();
+    for refused in crowd {
+        let refused = refused.await.unwrap().unwrap();
+        assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    }
+    server.get("/api/v1/coupons/c").await.assert_problem(503, "database_unavailable");
+    for path in ["/livez", "/healthz", "/api/v1/greet", "/metrics"] {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_the_database_the_service_stays_says_so_and_goes_on_when_it_is_back() {
+    use postgres::Order;
+    let (server, cluster) = on_a_cluster_of_its_own().await;
+    for (away, back) in [
+        (Order::Stop, Order::Start),
+        (Order::Kill, Order::Start),
+        (Order::Freeze, Order::Thaw),
+    ] {
+        cluster.order(away).await;
+        assert_lost(&server).await;
+        cluster.order(back).await;
+        server.until("/readyz", 200).await;
+        let read = server.until("/api/v1/coupons/c", 200).await;
+        assert_eq!(read.body["amount"], 1000, "{away:?}: {read:?}");
+        let claim = json!({"user_id": format!("{away:?}"), "coupon_name": "c"});
+        assert_eq!(server.post("/api/coupons/claim", claim).await.status, 201, "{away:?}");
+    }
+    // Sessions thrown out one by one are met and replaced: nobody has to ask twice.
+    for round in 0..5 {
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+                      AND backend_type = 'client backend'";
+        cluster.execute("postgres", others).await;
+        server.until("/api/v1/coupons/c", 200).await;
+        let claim = json!({"user_id": format!("thrown out {round}"), "coupon_name": "c"});
+        let claimed = server.post("/api/coupons/claim", claim).await;
+        assert!([201, 503].contains(&claimed.status), "{claimed:?}");
+    }
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert_eq!(server.stop().await.code, 0);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_waited_for_no_longer_than_the_limits_say() {
+    // A statement and the wait for a connection end by themselves before the request does.
+    let limits = [
+        ("DLC_DATABASE__STATEMENT_TIMEOUT", "300ms"),
+        ("DLC_DATABASE__ACQUIRE_TIMEOUT", "300ms"),
+        ("DLC_SERVER__REQUEST_TIMEOUT", "2s"),
+    ];
+    let (server, proxy) = behind_a_proxy(&limits).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 100})).await;
+    assert_eq!(server.get("/api/v1/coupons/c").await.status, 200);
+    proxy.silence();
+    let claims: Vec<_> = (0..20)
+        .map(|user| {
+            let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
+            let body = json!({"user_id": user.to_string(), "coupon_name": "c"});
+            tokio::spawn(claim.json(&body).timeout(Duration::from_secs(20)).send())
+        })
+        .collect();
+    for claim in claims {
+        // Silent connections are found out by the request's limit; new ones work.
+        let status = claim.await.unwrap().unwrap().status().as_u16();
+        assert!([201, 503].contains(&status), "{status}");
+    }
+    server.until("/readyz", 200).await;
+    let claim = json!({"user_id": "after", "coupon_name": "c"});
+    server.until("/api/v1/coupons/c", 200).await;
+    let started = std::time::Instant::now();
+    while server.post("/api/coupons/claim", claim.clone()).await.status != 201 {
+        assert!(started.elapsed() < Duration::from_secs(30), "no claim works any more");
+    }
 }

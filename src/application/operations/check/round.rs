@@ -9,11 +9,13 @@ use super::{
 };
 use crate::ports::inspection::{Engine, Facts, Inquiry, Question};
 
-/// Whether a check is part of a round: it is about this engine (`None`: not known), and not too deep.
+/// Whether a check is part of a round: it is about this engine (`None`: not known), and not too deep. One that was asked for
+/// by its id always is.
 fn includes(options: &Options, check: &Check, engine: Option<Engine>) -> bool {
+    let named = options.only.contains(&check.id);
     (options.purpose == Purpose::Looking || check.preflight)
-        && (engine.is_none() || check.engine.is_none() || check.engine == engine)
-        && (!check.deep || options.deep || options.only.contains(&check.id))
+        && (named || engine.is_none() || check.engine.is_none() || check.engine == engine)
+        && (named || !check.deep || options.deep)
 }
 
 /// What the inspector is to find out.
@@ -45,9 +47,12 @@ pub fn judge(facts: &Facts, options: &Options) -> Report {
             .iter()
             .find(|(layer, _)| check.layer.stands_on(*layer))
             .map(|(_, id)| *id);
-        let verdict = match skipped_for {
-            Some(id) => Verdict::skipped(format!("{id} failed")),
-            None => check.verdict(facts, options),
+        let verdict = match (skipped_for, check.engine) {
+            (Some(id), _) => Verdict::skipped(format!("{id} failed")),
+            (None, Some(engine)) if facts.engine().is_some_and(|actual| actual != engine) => {
+                Verdict::skipped(format!("it is about {} only", engine.name()))
+            }
+            (None, _) => check.verdict(facts, options),
         };
         if verdict.status == Status::Fail {
             failed.push((check.layer, check.id));
