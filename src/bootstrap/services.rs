@@ -186,6 +186,8 @@ pub(super) fn config_facts(config: &Config) -> ConfigFacts {
         instances: config.database.instances,
         separate_migrations: selected.is_ok_and(|selected| selected.migration_url.is_some()),
         statement_timeout: Some(config.database.statement_timeout).filter(|limit| !limit.is_zero()),
+        lock_timeout: Some(config.database.lock_timeout).filter(|limit| !limit.is_zero()),
+        idle_in_transaction_timeout: Some(config.database.idle_in_transaction_timeout).filter(|limit| !limit.is_zero()),
         pooler: config.database.pooler == PoolerKind::PgBouncer,
     }
 }

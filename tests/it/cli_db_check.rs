@@ -200,7 +200,7 @@ async fn the_lies_a_sqlite_file_can_tell_are_found() {
     std::fs::write(database.file(), "no database at all, just words ".repeat(99)).unwrap();
     let words = check(&database.dlc()).await;
     assert_status(&words, "SQL004", "fail");
-    assert_eq!(words.code, 69);
+    assert_eq!(words.code, 1);
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn a_corrupted_page_is_found() {
     std::fs::write(database.file(), bytes).unwrap();
     let checked = check(&database.dlc()).await;
     assert_status(&checked, "SQL004", "fail");
-    assert_eq!(checked.code, 69);
+    assert_eq!(checked.code, 1);
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn a_file_that_another_process_has_locked_for_itself_is_told_with_its_hold
     let words = format!("process {} holds it", std::process::id());
     assert!(checked.stdout.contains(&words), "{checked:?}");
     assert_status(&checked, "SQL004", "skipped");
-    assert_eq!(checked.code, 69);
+    assert_eq!(checked.code, 3);
     holder.execute("ROLLBACK").await.unwrap();
     assert_status(&check(&database.dlc()).await, "SQL006", "ok");
 }
@@ -419,4 +419,54 @@ async fn a_locked_history_ends_the_round_in_time() {
     assert_eq!(checked.code, 1);
     let status = database.dlc().run(&["migrate", "status"]).await;
     status.assert_error(3, "reading the history waited too long for a lock");
+}
+
+#[tokio::test]
+async fn a_log_that_a_killed_process_left_is_told_and_nothing_is_made_beside_it() {
+    use sqlx::{Connection, Executor};
+    let database = Database::migrated(Engine::Sqlite).await;
+    let mut writer = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+    writer
+        .execute("INSERT INTO coupons (name, amount, remaining_amount) VALUES ('c', 1, 1)")
+        .await
+        .unwrap();
+    // A copy of what a process that is killed now would leave.
+    let left = Database::empty(Engine::Sqlite).await;
+    std::fs::copy(database.file(), left.file()).unwrap();
+    let log = |database: &Database| format!("{}-wal", database.file().display());
+    std::fs::copy(log(&database), log(&left)).unwrap();
+    let checked = check(&left.dlc()).await;
+    assert_status(&checked, "SQL001", "warn");
+    assert_status(&checked, "SQL004", "skipped");
+    assert!(!std::path::Path::new(&format!("{}-shm", left.file().display())).exists());
+    left.dlc().run(&["migrate", "repair"]).await;
+    assert_eq!(left.number("SELECT count(*) FROM coupons").await, 1);
+    assert_status(&check(&left.dlc()).await, "SQL001", "ok");
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_waited_for() {
+    let directory = Database::empty(Engine::Sqlite).await;
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        directory.file(),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    let checked = check(&directory.dlc()).await;
+    assert_status(&checked, "SQL001", "fail");
+    assert!(checked.stdout.contains("is no file"), "{checked:?}");
+}
+
+on_both_engines! {
+    async fn a_check_that_was_asked_for_and_could_not_be_made_is_no_success(database: Database) {
+        database.execute("ALTER TABLE claims RENAME TO elsewhere").await;
+        let asked = database.dlc().run(&["db", "check", "--only", "BIZ001", "--format", "json"]).await;
+        assert_status(&asked, "BIZ001", "skipped");
+        assert_eq!(asked.code, 1, "{asked:?}");
+        let nothing = database.dlc().run(&["db", "check", "--only", "BIZ001", "--skip", "BIZ001"]).await;
+        nothing.assert_error(64, "no check is left to be made");
+    }
 }

@@ -255,7 +255,7 @@ async fn people_see_the_worst_first_in_lines_that_fit_their_terminal() {
     database.dlc().run(&["migrate", "down", "--yes"]).await;
     database.execute("PRAGMA application_id = 7").await;
     let terminal = Terminal::start(database.dlc().env("NO_COLOR", "1"), &["db", "check"]);
-    terminal.until_shown("; exit code 69").await;
+    terminal.until_shown("; exit code 1\r\n").await;
     let shown = terminal.shown();
     let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
     assert_eq!(lines[0], "✗ fail     SQL008  application id", "{shown}");

@@ -211,7 +211,7 @@ on_both_engines! {
 async fn a_full_file_system_is_told() {
     let database = Database::migrated(Engine::Sqlite).await;
     assert_one(
-        &one(&database, "DSK001", &["--threshold", "DSK001=100.1"]).await,
+        &one(&database, "DSK001", &["--threshold", "DSK001=101,101"]).await,
         "DSK001",
         "ok",
         "free",
@@ -344,6 +344,31 @@ async fn a_forgotten_prepared_transaction_is_named_with_the_line_that_ends_it() 
         .execute(AssertSqlSafe(format!("BEGIN; PREPARE TRANSACTION '{gid}'")))
         .await
         .unwrap();
+    session
+        .execute(AssertSqlSafe(format!("ROLLBACK PREPARED '{gid}'")))
+        .await
+        .unwrap();
+    session
+        .execute(AssertSqlSafe(format!(
+            "BEGIN; LOCK TABLE coupons; PREPARE TRANSACTION '{gid}'"
+        )))
+        .await
+        .unwrap();
+    let url = database.url.clone();
+    let waiting = tokio::spawn(async move {
+        let mut waiter = PgConnection::connect(&url).await.unwrap();
+        waiter.execute("SELECT * FROM coupons").await.map(drop)
+    });
+    let started = Instant::now();
+    loop {
+        assert!(started.elapsed() < LIMIT);
+        let checked = one(&database, "LCK001", &["--threshold", "LCK001=0,0.001"]).await;
+        if finding(&checked.json(), "LCK001")["status"] == "fail" {
+            let found = assert_one(&checked, "LCK001", "fail", "waits for a prepared transaction");
+            assert!(found["hint"].as_str().unwrap().contains("ROLLBACK PREPARED"), "{found}");
+            break;
+        }
+    }
     let found = assert_one(
         &one(&database, "LCK003", &["--threshold", "LCK003=0,0.001"]).await,
         "LCK003",
@@ -356,6 +381,7 @@ async fn a_forgotten_prepared_transaction_is_named_with_the_line_that_ends_it() 
         .await
         .unwrap();
     assert_one(&one(&database, "LCK003", &[]).await, "LCK003", "ok", "none");
+    waiting.await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -389,7 +415,7 @@ async fn sequences_that_run_out_or_lag_behind_are_told_with_the_line_that_mends_
         &one(&database, "WRP003", &[]).await,
         "WRP003",
         "fail",
-        "users_id_seq is at 0, users.id at 41",
+        "users_id_seq is at 1, users.id at 41",
     );
     database
         .execute(found["hint"].as_str().unwrap().trim_end_matches(';'))
@@ -443,7 +469,12 @@ async fn collation_encoding_and_time_zone_are_looked_at() {
         "warn",
         "REFRESH COLLATION VERSION",
     );
-    assert_one(&one(&database, "COL002", &[]).await, "COL002", "ok", "UTF8, UTC");
+    assert_one(
+        &one(&database, "COL002", &[]).await,
+        "COL002",
+        "ok",
+        "UTF8; no time zone of its own",
+    );
     let zone = format!("ALTER DATABASE {} SET TimeZone = 'Europe/Berlin'", database.name());
     database.execute(&zone).await;
     assert_one(
@@ -553,6 +584,16 @@ async fn a_standby_a_lag_a_forgotten_slot_and_a_server_without_fsync_are_told() 
         "warn",
         "slot forgotten is inactive",
     );
+    paused.execute("ALTER SYSTEM SET primary_conninfo = ''").await.unwrap();
+    paused
+        .execute("SELECT pg_wal_replay_resume(), pg_reload_conf()")
+        .await
+        .unwrap();
+    let cut_off = "it receives nothing from its primary";
+    while !on(&replica, "REP001", &[]).await.stdout.contains(cut_off) {
+        assert!(started.elapsed() < LIMIT);
+    }
+    assert_one(&on(&replica, "REP001", &[]).await, "REP001", "warn", cut_off);
 }
 
 #[tokio::test]
@@ -594,4 +635,135 @@ async fn looking_leaves_no_trace_in_the_server() {
     session.execute("CREATE TABLE trace (id integer)").await.unwrap();
     let other: String = sqlx::query_scalar(trace).fetch_one(&mut session).await.unwrap();
     assert_ne!(before, other, "a trace would not be seen");
+}
+
+#[tokio::test]
+async fn sequences_are_judged_by_where_they_go_next() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let schema = format!("ALTER DATABASE {} SET search_path = \"Sales \"\"A%\"", database.name());
+    database.execute("CREATE SCHEMA \"Sales \"\"A%\"").await;
+    database.execute(&schema).await;
+    database
+        .execute(
+            "SET search_path = \"Sales \"\"A%\"; \
+             CREATE TABLE restarted (id serial PRIMARY KEY); INSERT INTO restarted VALUES (100); \
+             ALTER SEQUENCE restarted_id_seq RESTART WITH 101; \
+             CREATE TABLE down (id integer PRIMARY KEY); CREATE SEQUENCE down_seq INCREMENT -1 OWNED BY down.id; \
+             INSERT INTO down SELECT nextval('down_seq') FROM generate_series(1, 3); \
+             CREATE TABLE words (id text); CREATE SEQUENCE words_seq OWNED BY words.id; INSERT INTO words VALUES ('A17')",
+        )
+        .await;
+    assert_one(&one(&database, "WRP003", &[]).await, "WRP003", "ok", "none");
+    assert_one(&one(&database, "WRP002", &[]).await, "WRP002", "ok", "is at");
+    database
+        .execute("SET search_path = \"Sales \"\"A%\"; INSERT INTO down VALUES (-9)")
+        .await;
+    let found = assert_one(
+        &one(&database, "WRP003", &[]).await,
+        "WRP003",
+        "fail",
+        "down_seq is at -3, down.id at -9",
+    );
+    database
+        .execute(found["hint"].as_str().unwrap().trim_end_matches(';'))
+        .await;
+    assert_one(&one(&database, "WRP003", &[]).await, "WRP003", "ok", "none");
+    // Used by a default and owned by nobody.
+    database
+        .execute(
+            "SET search_path = \"Sales \"\"A%\"; CREATE SEQUENCE short MAXVALUE 100; SELECT setval('short', 97); \
+             CREATE TABLE borrowing (id integer DEFAULT nextval('short'))",
+        )
+        .await;
+    assert_one(
+        &one(&database, "WRP002", &[]).await,
+        "WRP002",
+        "fail",
+        "borrowing.id is at 97",
+    );
+}
+
+#[tokio::test]
+async fn what_a_role_may_not_see_is_skipped_with_the_grant_and_not_ok() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let role = Role::new(&database).await;
+    let mut theirs = session(&database, "theirs").await;
+    theirs.execute("BEGIN; LOCK TABLE coupons").await.unwrap();
+    let strict = [
+        "db",
+        "check",
+        "--only",
+        "LCK002",
+        "--format",
+        "json",
+        "--threshold",
+        "LCK002=0,0.001",
+    ];
+    let hidden = role.dlc().await.run(&strict).await;
+    let words = format!("hidden: GRANT pg_read_all_stats TO {};", role.name);
+    assert_one(&hidden, "LCK002", "skipped", &words);
+    role.database
+        .execute(&format!("GRANT pg_read_all_stats TO {}", role.name))
+        .await;
+    assert_one(&role.dlc().await.run(&strict).await, "LCK002", "fail", "(theirs)");
+    theirs.execute("ROLLBACK").await.unwrap();
+    role.remove().await;
+}
+
+#[tokio::test]
+async fn names_that_would_steer_a_terminal_are_shown_and_not_obeyed() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let table = "CREATE TABLE \"esc\u{1b}]0;title\u{7}\nfaked\" (id serial PRIMARY KEY); INSERT INTO \"esc\u{1b}]0;title\u{7}\nfaked\" VALUES (9)";
+    database.execute(table).await;
+    for format in ["text", "nagios", "junit"] {
+        let told = database
+            .dlc()
+            .run(&["db", "check", "--only", "WRP003", "--format", format])
+            .await;
+        assert!(told.stdout.contains("esc"), "{told:?}");
+        assert!(
+            !told.stdout.contains(['\u{1b}', '\u{7}']) && !told.stdout.contains("\nfaked"),
+            "{told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_goes_silent_in_the_middle_ends_no_round_late() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let cluster = postgres::cluster().await;
+    // It goes silent at different moments of the look.
+    for answers in [1, 3, 6, 9, 14, 20] {
+        let proxy = Proxy::to(cluster.port).await;
+        proxy.silence_after(answers);
+        let far = database
+            .url
+            .replace(&format!(":{}/", cluster.port), &format!(":{}/", proxy.port));
+        let checked = Dlc::new()
+            .env("DATABASE_URL", &format!("{far}?sslmode=disable"))
+            .run(&["db", "check", "--timeout", "1s", "--format", "json"])
+            .await;
+        // Whatever was seen is judged, and the rest is skipped or failed: it ends, and is no success.
+        let left = checked.json()["checks"].as_array().unwrap().iter().any(|check| {
+            let words = check["measured"].to_string();
+            words.contains("no answer within") || words.contains("in time") || words.contains("the whole look")
+        });
+        assert!(left, "after {answers} answers: {checked:?}");
+    }
+}
+
+#[tokio::test]
+async fn somebody_else_s_tables_are_no_reason_to_migrate() {
+    let database = Database::empty(Engine::Postgres).await;
+    database.execute("CREATE TABLE theirs (id serial PRIMARY KEY)").await;
+    let theirs = "1 tables and no history of dlc's";
+    assert_one(&one(&database, "SCH002", &[]).await, "SCH002", "skipped", theirs);
+    assert_one(
+        &one(&database, "MIG001", &[]).await,
+        "MIG001",
+        "skipped",
+        "never migrated",
+    );
+    let required = one(&database, "MIG001", &["--require-current"]).await;
+    assert_one(&required, "MIG001", "fail", "never migrated: 5 pending");
 }

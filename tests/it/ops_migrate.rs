@@ -389,5 +389,5 @@ async fn the_lock_file_of_sqlite_follows_no_link_and_another_program_s_file_is_r
     std::fs::remove_file(link).unwrap();
     database.execute("PRAGMA application_id = 1234").await;
     let refused = database.dlc().run(&["migrate", "up"]).await;
-    refused.assert_error(69, "SQL008 application id: 0x000004d2 is another program's");
+    refused.assert_error(1, "SQL008 application id: 0x000004d2 is another program's");
 }

@@ -42,6 +42,8 @@ pub enum ConnectFailure {
     FileMissing,
     /// SQLite: the file or its directory cannot be read or written.
     FilePermission,
+    /// SQLite: a process that was killed left a journal, and this one may only read.
+    LeftJournal,
     /// SQLite: the file is something else, or is damaged.
     NotADatabase,
     /// An established connection broke.
@@ -72,6 +74,7 @@ impl ConnectFailure {
             Self::Pooler => "database_pooler_incompatible",
             Self::FileMissing => "database_file_missing",
             Self::FilePermission => "database_file_permission",
+            Self::LeftJournal => "database_journal_left",
             Self::NotADatabase => "database_file_invalid",
             Self::Lost => "database_connection_lost",
             Self::Other => "database_connection_failed",
@@ -98,6 +101,7 @@ impl ConnectFailure {
             Self::Pooler => "incompatible connection pooler",
             Self::FileMissing => "database file missing",
             Self::FilePermission => "database file not accessible",
+            Self::LeftJournal => "database file not recovered",
             Self::NotADatabase => "database file invalid",
             Self::Lost => "connection lost",
             Self::Other => "connection failed",

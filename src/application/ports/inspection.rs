@@ -59,10 +59,30 @@ pub struct ConfigFacts {
     pub instances: u32,
     /// Whether migrations have a connection, and so perhaps a role, of their own.
     pub separate_migrations: bool,
-    /// The service's statement limit; `None`: none.
+    /// The service's limit of a statement; `None`: none.
     pub statement_timeout: Option<Duration>,
+    /// Of waiting for a lock.
+    pub lock_timeout: Option<Duration>,
+    /// Of a transaction that does nothing.
+    pub idle_in_transaction_timeout: Option<Duration>,
     /// Whether a transaction pooler is declared.
     pub pooler: bool,
+}
+
+impl ConfigFacts {
+    /// The limits of a session: PostgreSQL's name, what the service sets, what is usual.
+    #[must_use]
+    pub fn session_limits(&self) -> [(&'static str, Option<Duration>, &'static str); 3] {
+        [
+            ("statement_timeout", self.statement_timeout, "5s"),
+            ("lock_timeout", self.lock_timeout, "2s"),
+            (
+                "idle_in_transaction_session_timeout",
+                self.idle_in_transaction_timeout,
+                "10s",
+            ),
+        ]
+    }
 }
 
 /// The database that the configuration names.
@@ -132,6 +152,12 @@ pub struct ServerFacts {
     pub session_affinity: Option<bool>,
     /// Who holds the migration lock.
     pub migration_lock_holder: Option<String>,
+    /// `current_database()`, quoted where it has to be.
+    pub database: String,
+    /// `current_user`, quoted where it has to be.
+    pub role: String,
+    /// Sessions in this database of which this role is told nothing.
+    pub hidden_sessions: u32,
     /// Median of five round trips.
     pub round_trip: Duration,
     /// How far this host's clock is ahead of the server's, in seconds; negative: behind.
@@ -153,6 +179,10 @@ pub struct SqliteFacts {
     pub path: String,
     /// Its size in bytes; `None` when it does not exist.
     pub size: Option<u64>,
+    /// Whether it is a file, and not a directory, a pipe or a device.
+    pub is_file: bool,
+    /// Whether a process that was killed has left its write-ahead log behind: then nobody has looked inside.
+    pub left_log: bool,
     /// Size of the write-ahead log beside it, in bytes.
     pub wal_size: Option<u64>,
     /// Whether the file can be written by this user.
@@ -191,8 +221,8 @@ pub struct SqliteContent {
     pub journal_mode: String,
     /// Whether a connection that is made as the service makes its own keeps foreign keys.
     pub foreign_keys: bool,
-    /// How long such a connection waits for another one's lock.
-    pub busy_timeout: Duration,
+    /// Whether such a connection waits for another one's lock for as long as it is told to.
+    pub waits: bool,
 }
 
 /// A row of an answer; NULL is `None`.
@@ -277,6 +307,19 @@ impl Facts {
         }
         let content = &self.sqlite.as_ref()?.content.as_ref()?.value;
         content.as_ref().ok().map(|content| content.library_version.clone())
+    }
+
+    /// Whether the database is known to be none of dlc's. One whose history cannot be read may be.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(&self.history, Some(Timed { value: Ok(history), .. }) if !history.is_recorded())
+    }
+
+    /// Whether a SQLite file could be read, whatever else is wrong with it.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        let content = self.sqlite.as_ref().and_then(|file| file.content.as_ref());
+        content.is_some_and(|content| content.value.is_ok())
     }
 
     /// Whether the database has a history of dlc's: a database of somebody else's is judged without dlc's own checks.

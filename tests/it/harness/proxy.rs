@@ -16,6 +16,7 @@ pub struct Proxy {
     pub port: u16,
     accepting: JoinHandle<()>,
     connections: Arc<Mutex<Vec<Connection>>>,
+    answers: Arc<AtomicUsize>,
 }
 
 struct Connection {
@@ -32,6 +33,8 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(Mutex::new(Vec::new()));
         let made = Arc::clone(&connections);
+        let answers = Arc::new(AtomicUsize::new(usize::MAX));
+        let wanted = Arc::clone(&answers);
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
@@ -40,10 +43,11 @@ impl Proxy {
                 let sockets = Arc::new((client.try_clone().unwrap(), server.try_clone().unwrap()));
                 let round_trips = Arc::new(AtomicUsize::new(0));
                 let counted = Arc::clone(&round_trips);
+                let wanted = Arc::clone(&wanted);
                 let copying = tokio::spawn(async move {
                     let mut client = TcpStream::from_std(client).unwrap();
                     let mut server = TcpStream::from_std(server).unwrap();
-                    let _ = copy(&mut client, &mut server, &counted).await;
+                    let _ = copy(&mut client, &mut server, &counted, &wanted).await;
                     for socket in [client, server] {
                         let _ = socket.into_std().unwrap().shutdown(std::net::Shutdown::Both);
                     }
@@ -59,6 +63,7 @@ impl Proxy {
             port,
             accepting,
             connections,
+            answers,
         }
     }
 
@@ -69,6 +74,11 @@ impl Proxy {
             .iter()
             .map(|connection| connection.round_trips.load(Ordering::Relaxed));
         counts.max().unwrap_or_default()
+    }
+
+    /// Each connection goes silent when it has passed on that many answers.
+    pub fn silence_after(&self, answers: usize) {
+        self.answers.store(answers, Ordering::Relaxed);
     }
 
     /// The connections so far go silent: nothing passes, nobody is told. New ones work.
@@ -94,7 +104,12 @@ impl Proxy {
 }
 
 /// Passes both ways until either end is done. A round trip begins when the client speaks after the server did.
-async fn copy(client: &mut TcpStream, server: &mut TcpStream, round_trips: &AtomicUsize) -> std::io::Result<()> {
+async fn copy(
+    client: &mut TcpStream,
+    server: &mut TcpStream,
+    round_trips: &AtomicUsize,
+    answers: &AtomicUsize,
+) -> std::io::Result<()> {
     let (mut asked, mut answered) = ([0; 16_384], [0; 16_384]);
     let mut is_the_client_s_turn = true;
     loop {
@@ -104,8 +119,10 @@ async fn copy(client: &mut TcpStream, server: &mut TcpStream, round_trips: &Atom
                 if length == 0 {
                     return Ok(());
                 }
-                if std::mem::take(&mut is_the_client_s_turn) {
-                    round_trips.fetch_add(1, Ordering::Relaxed);
+                if std::mem::take(&mut is_the_client_s_turn)
+                    && round_trips.fetch_add(1, Ordering::Relaxed) >= answers.load(Ordering::Relaxed)
+                {
+                    std::future::pending::<()>().await;
                 }
                 server.write_all(&asked[..length]).await?;
             }

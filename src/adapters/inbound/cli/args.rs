@@ -342,6 +342,15 @@ fn threshold(text: &str) -> Result<Threshold, String> {
     let mut limits = limits.split(',').map(|limit| limit.trim().parse::<f64>());
     let warn = limits.next().and_then(Result::ok).ok_or_else(wrong)?;
     let fail = limits.next().transpose().map_err(|_| wrong())?;
+    let in_order = fail.is_none_or(|fail| warn <= fail);
+    if ![Some(warn), fail]
+        .into_iter()
+        .flatten()
+        .all(|limit| limit.is_finite() && limit >= 0.0)
+        || !in_order
+    {
+        return Err("limits are numbers from 0 on, and the second is not below the first".to_owned());
+    }
     match limits.next() {
         None => Ok(Threshold {
             id: id.trim().to_owned(),

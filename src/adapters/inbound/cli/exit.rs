@@ -58,7 +58,8 @@ impl From<ConnectFailure> for Exit {
             ConnectFailure::Authentication | ConnectFailure::Privilege | ConnectFailure::FilePermission => {
                 Self::Permission
             }
-            ConnectFailure::NameNotFound
+            ConnectFailure::LeftJournal
+            | ConnectFailure::NameNotFound
             | ConnectFailure::Refused
             | ConnectFailure::TimedOut
             | ConnectFailure::Unreachable
@@ -336,6 +337,7 @@ mod tests {
                 hint: None,
                 took: Duration::ZERO,
                 skipped_for: None,
+                unmade: false,
                 class: FailureClass::Permission,
             })),
             MigrateError::Failed {

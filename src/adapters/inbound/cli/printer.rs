@@ -1,10 +1,15 @@
 //! The only writer to stdout and, beside the log, to stderr.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
 /// Version of every JSON report's shape.
 pub const SCHEMA: u32 = 1;
@@ -45,15 +50,23 @@ impl Printer {
     pub fn line(&self, text: &str) {
         if !self.quiet {
             // A reader that went away (`| head`) has seen what it wanted.
-            let _ = writeln!(io::stdout().lock(), "{text}");
+            if writeln!(io::stdout().lock(), "{text}").is_err() {
+                READER_IS_GONE.store(true, Ordering::Relaxed);
+            }
         }
     }
 
     /// Data as it is.
     pub fn text(&self, text: &str) {
-        if !self.quiet {
-            let _ = io::stdout().lock().write_all(text.as_bytes());
+        if !self.quiet && io::stdout().lock().write_all(text.as_bytes()).is_err() {
+            READER_IS_GONE.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether whoever read the data has gone: then there is nothing left to do.
+    #[must_use]
+    pub fn reader_is_gone(&self) -> bool {
+        READER_IS_GONE.load(Ordering::Relaxed)
     }
 
     /// Makes room for the next look, on a terminal.
@@ -86,7 +99,7 @@ impl Printer {
             text.push_str(&format!(
                 "{} {}\n",
                 paint(self.color_err, Tone::Faint, "hint:"),
-                one_line(hint)
+                one_line(&printable(hint))
             ));
         }
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -137,6 +150,12 @@ impl Printer {
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim().to_owned())
     }
+}
+
+/// The same in one line.
+#[must_use]
+pub fn printable_line(text: &str) -> String {
+    one_line(&printable(text))
 }
 
 /// Text from a database or a file, with what could steer a terminal made visible; lines stay lines.

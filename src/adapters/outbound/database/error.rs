@@ -58,6 +58,9 @@ pub(crate) fn storage_kind(error: &sqlx::Error) -> StorageErrorKind {
 pub(crate) fn connect(error: &sqlx::Error, url: &DatabaseUrl) -> ConnectError {
     let failure = connect_failure(error);
     let cause = match error {
+        sqlx::Error::Database(_) if failure == ConnectFailure::LeftJournal => {
+            "a process that was killed left a journal, which has to be rolled back first".to_owned()
+        }
         sqlx::Error::Database(e) => e.message().to_owned(),
         sqlx::Error::Tls(e) => format!("TLS: {e}"),
         sqlx::Error::Io(e) => io_words(e),
@@ -78,7 +81,7 @@ pub(crate) fn failed(failure: ConnectFailure, cause: impl Into<String>, url: &Da
         }
         ConnectFailure::Tls => "check ?sslmode= and ?sslrootcert= of the URL",
         ConnectFailure::StartingUp | ConnectFailure::ShuttingDown | ConnectFailure::NotAccepting => {
-            "wait for it: --wait 60s"
+            "wait for it: --wait=60s"
         }
         ConnectFailure::TooManyConnections => "lower database.max_open_conns, or raise the server's max_connections",
         ConnectFailure::Authentication => {
@@ -89,6 +92,7 @@ pub(crate) fn failed(failure: ConnectFailure, cause: impl Into<String>, url: &Da
         ConnectFailure::Pooler => "PgBouncer 1.21 or newer is needed; set database.pooler: pgbouncer",
         ConnectFailure::FileMissing => "`dlc migrate up` or `dlc serve` creates the file, but not its directory",
         ConnectFailure::FilePermission => "correct owner and mode of the file and of its directory",
+        ConnectFailure::LeftJournal => "whoever opens it for writing rolls that back: dlc serve, or dlc migrate up",
         ConnectFailure::NotADatabase => "correct the path, or restore the file from a backup",
         ConnectFailure::InvalidUrl | ConnectFailure::UnknownScheme | ConnectFailure::Lost | ConnectFailure::Other => {
             "`dlc db check` looks at each layer"
@@ -130,7 +134,9 @@ fn database_failure(error: &dyn DatabaseError) -> ConnectFailure {
         "42P05" | "26000" => ConnectFailure::Pooler,
         // SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_READONLY and their extended forms
         "14" | "526" | "782" => ConnectFailure::FileMissing,
-        "3" | "8" | "264" | "520" | "776" | "1032" | "1288" | "1544" => ConnectFailure::FilePermission,
+        "3" | "8" | "520" | "1032" | "1288" | "1544" => ConnectFailure::FilePermission,
+        // SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK
+        "264" | "776" => ConnectFailure::LeftJournal,
         // SQLITE_NOTADB, SQLITE_CORRUPT
         "26" | "11" | "267" | "523" | "779" => ConnectFailure::NotADatabase,
         // SQLITE_BUSY, SQLITE_LOCKED

@@ -48,7 +48,7 @@ impl Session {
             // Local to the transaction: behind a pooler the session is somebody else's afterwards. All in one round trip.
             Self::Postgres(_) => {
                 let sql = format!(
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; \
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '1s'; \
                      SET LOCAL statement_timeout = '60s'; {sql}"
                 );
                 self.rows(&sql, &[]).await
@@ -65,7 +65,8 @@ impl Session {
     pub(crate) async fn ask_briefly(&mut self, sql: &str, limit: Duration) -> Result<Vec<Texts>, sqlx::Error> {
         match self {
             Self::Postgres(_) => {
-                let ms = limit.as_millis().max(1);
+                // The server counts in milliseconds, and not beyond what an integer holds.
+                let ms = limit.as_millis().clamp(1, 2_147_483_647);
                 let whole = format!(
                     "BEGIN READ ONLY; SET LOCAL statement_timeout = '{ms}ms'; SET LOCAL lock_timeout = '500ms'; {sql}; \
                      ROLLBACK"

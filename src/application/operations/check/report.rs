@@ -31,6 +31,8 @@ pub struct Finding {
     pub took: Duration,
     /// The check whose failure made this one skipped.
     pub skipped_for: Option<&'static str>,
+    /// It was to be made, and something went wrong with that.
+    pub unmade: bool,
     /// The exit code class, should it be a failure.
     pub class: FailureClass,
 }

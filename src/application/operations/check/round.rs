@@ -45,7 +45,7 @@ pub fn judge(facts: &Facts, options: &Options) -> Report {
     for check in catalogue().filter(|check| includes(options, check, facts.engine())) {
         let skipped_for = failed
             .iter()
-            .find(|(layer, _)| check.layer.stands_on(*layer))
+            .find(|(layer, _)| check.layer.stands_on(*layer) && !(check.layer == Layer::Health && facts.is_readable()))
             .map(|(_, id)| *id);
         let verdict = match (skipped_for, check.engine) {
             (Some(id), _) => Verdict::skipped(format!("{id} failed")),
@@ -67,6 +67,7 @@ pub fn judge(facts: &Facts, options: &Options) -> Report {
             threshold: verdict.threshold,
             hint: verdict.hint,
             took: verdict.took,
+            unmade: verdict.unmade,
             skipped_for,
             class: check.class,
         });

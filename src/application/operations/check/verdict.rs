@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::limits::Unit;
+use crate::ports::connection::ConnectError;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +66,8 @@ pub struct Verdict {
     pub(super) threshold: Option<String>,
     pub(super) hint: Option<String>,
     pub(super) took: Duration,
+    /// It was to be made, and something went wrong with that.
+    pub(super) unmade: bool,
 }
 
 impl Verdict {
@@ -76,6 +79,7 @@ impl Verdict {
             threshold: None,
             hint: None,
             took: Duration::ZERO,
+            unmade: false,
         }
     }
 
@@ -93,6 +97,23 @@ impl Verdict {
 
     pub(super) fn skipped(reason: impl Into<String>) -> Self {
         Self::new(Status::Skipped, reason)
+    }
+
+    /// A connection that was not to be had, with its own hint, unless that leads here.
+    pub(super) fn refused(words: impl Into<String>, error: &ConnectError) -> Self {
+        let hint = error.hint.clone().filter(|hint| !hint.contains("dlc db check"));
+        Self {
+            hint,
+            ..Self::fail(words)
+        }
+    }
+
+    /// Skipped because something is in the way that is no part of what is judged.
+    pub(super) fn unmade(reason: impl Into<String>) -> Self {
+        Self {
+            unmade: true,
+            ..Self::skipped(reason)
+        }
     }
 
     pub(super) fn threshold(mut self, threshold: impl Into<String>) -> Self {

@@ -23,6 +23,12 @@ use super::{
     printer::Printer,
 };
 
+/// Shortest pause between two rounds of `--watch`.
+const SHORTEST_WATCH: Duration = Duration::from_millis(50);
+
+/// How often it is said what is waited for, while that stays the same.
+const SAID_EVERY: Duration = Duration::from_secs(5);
+
 /// Pause between two rounds while waiting.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -44,7 +50,11 @@ pub async fn run(
         explain::explain(find(id)?, args.format, printer);
         return Ok(Exit::Done);
     }
-    let doctor = Doctor::new(inspector, config, options(&args)?, args.timeout);
+    let options = options(&args)?;
+    if !catalogue().any(|check| options.wants(check.id)) {
+        return Err(Failure::new(Exit::Usage, "checks_none", "no check is left to be made").hint("dlc db check --list"));
+    }
+    let doctor = Doctor::new(inspector, config, options, args.timeout);
     loop {
         let facts = look(&doctor, &args, printer).await;
         let report = doctor.judge(&facts);
@@ -60,8 +70,8 @@ pub async fn run(
             CheckFormat::Prometheus => printer.text(&report::prometheus(&report)),
         }
         match args.watch {
-            None => return Ok(exit),
-            Some(pause) => tokio::time::sleep(pause).await,
+            Some(pause) if !printer.reader_is_gone() => tokio::time::sleep(pause.max(SHORTEST_WATCH)).await,
+            _ => return Ok(exit),
         }
     }
 }
@@ -89,9 +99,15 @@ fn options(args: &CheckArgs) -> Result<Options, Failure> {
             return Err(Failure::new(Exit::Usage, "check_without_limits", message)
                 .hint(format!("dlc db check --explain {}", check.id)));
         };
+        let fail = threshold.fail.or(usual.fail);
+        if fail.is_some_and(|fail| fail < threshold.warn) {
+            let message = format!("{} fails before it warns; give both limits", check.id);
+            return Err(Failure::new(Exit::Usage, "limits_out_of_order", message)
+                .hint(format!("for example --threshold {0}={1},{1}", check.id, threshold.warn)));
+        }
         let other = Limits {
             warn: Some(threshold.warn),
-            fail: threshold.fail,
+            fail,
             ..usual
         };
         limits.insert(check.id, other);
@@ -114,6 +130,8 @@ fn exit(report: &Report, args: &CheckArgs) -> Exit {
     match (report.failure_class(), report.status()) {
         (Some(class), _) => class.into(),
         (None, Status::Warn) if args.fail_on == FailOn::Warn => Exit::Failed,
+        // Somebody wants to know just this, and was not told.
+        _ if !args.only.is_empty() && report.findings.iter().any(|finding| finding.unmade) => Exit::Failed,
         _ => Exit::Done,
     }
 }
@@ -122,13 +140,20 @@ fn exit(report: &Report, args: &CheckArgs) -> Exit {
 async fn look(doctor: &Doctor, args: &CheckArgs, printer: Printer) -> Facts {
     let started = Instant::now();
     let wait = args.wait.unwrap_or_default();
+    let mut said: Option<(Instant, String)> = None;
     loop {
         let facts = doctor.look().await;
         let obstacle = obstacle(&facts);
         let left = wait.saturating_sub(started.elapsed());
         match obstacle {
             Some((failure, words)) if failure.heals() && !left.is_zero() => {
-                printer.note(&format!("waiting for the database, {}s left: {words}", left.as_secs()));
+                let is_news = said
+                    .as_ref()
+                    .is_none_or(|(at, before)| *before != words || at.elapsed() >= SAID_EVERY);
+                if is_news {
+                    printer.note(&format!("waiting for the database, {}s left: {words}", left.as_secs()));
+                    said = Some((Instant::now(), words));
+                }
                 tokio::time::sleep(PAUSE.min(left)).await;
             }
             _ => return facts,
@@ -138,6 +163,10 @@ async fn look(doctor: &Doctor, args: &CheckArgs, printer: Printer) -> Facts {
 
 /// What kept the inspector from reaching the database.
 fn obstacle(facts: &Facts) -> Option<(ConnectFailure, String)> {
+    if let Some(file) = &facts.sqlite {
+        let opened = file.content.as_ref()?.value.as_ref();
+        return opened.err().map(|error| (error.failure, error.cause.clone()));
+    }
     if let Some(Err(words)) = facts
         .network
         .as_ref()?

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::adapters::inbound::cli::{
     exit::Exit,
-    printer::{Printer, SCHEMA, Tone},
+    printer::{Printer, SCHEMA, Tone, printable_line},
 };
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -56,6 +56,8 @@ fn look_of(status: Status) -> (&'static str, Tone) {
 
 /// For people: worst first, one line per check, details under what does not hold, counts and the exit code at the end.
 pub(super) fn text(report: &Report, exit: Exit, printer: Printer) {
+    // Names out of a database may hold anything, and a terminal obeys.
+    let report = &harmless(report);
     let of = |status: Status| report.findings.iter().filter(move |finding| finding.status == status);
     let labelled = |status: Status, rest: &str| {
         let (word, tone) = look_of(status);
@@ -120,6 +122,15 @@ pub(super) fn text(report: &Report, exit: Exit, printer: Printer) {
     let (_, tone) = look_of(report.status());
     let counts = printer.paint(tone, &counts.join(", "));
     printer.line(&format!("{counts}; exit code {}", exit as u8));
+}
+
+fn harmless(report: &Report) -> Report {
+    let mut report = report.clone();
+    for finding in &mut report.findings {
+        finding.measured = printable_line(&finding.measured);
+        finding.hint = finding.hint.as_deref().map(printable_line);
+    }
+    report
 }
 
 /// The letters of an id.
@@ -213,7 +224,7 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push(' '),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
             c => out.push(c),
         }
         out
@@ -222,6 +233,7 @@ fn escaped(text: &str) -> String {
 
 /// One line: the verdict, what is wrong, and the quantities as performance data.
 pub(super) fn nagios(report: &Report) -> String {
+    let report = &harmless(report);
     let word = match report.status() {
         Status::Ok => "OK",
         Status::Warn => "WARNING",

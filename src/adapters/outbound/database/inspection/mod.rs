@@ -52,7 +52,14 @@ impl SqlInspector {
     #[must_use]
     pub fn of_a_running_service(options: &DatabaseOptions, migrations: &'static [Migration]) -> Arc<Self> {
         Arc::new(Self {
-            options: options.without_time_limits(),
+            options: DatabaseOptions {
+                // By its name the service's own sessions are told from the doctor's.
+                application_name: format!("doctor of {}", options.application_name)
+                    .chars()
+                    .take(63)
+                    .collect(),
+                ..options.without_time_limits()
+            },
             migrations,
             file_is_open_here: true,
         })
@@ -103,8 +110,9 @@ impl Round<'_> {
 /// No question of one check takes longer, unless it was asked for in depth.
 const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 
-/// The history, and what has changed since it was last written.
-async fn read_history(session: &mut Session, facts: &mut Facts, round: &Round<'_>) {
+/// The history, and what has changed since it was last written. Returns whether the session can be asked anything else: one
+/// that still owes an answer would give it to the next question.
+async fn read_history(session: &mut Session, facts: &mut Facts, round: &Round<'_>) -> bool {
     let words = |e: sqlx::Error| error::words(&e);
     let history = async {
         let history = migrator::read_history(session, round.known).await.map_err(words)?;
@@ -113,32 +121,29 @@ async fn read_history(session: &mut Session, facts: &mut Facts, round: &Round<'_
         Ok((history, drift))
     };
     let limit = round.left();
-    let found = timed(async {
-        let found = tokio::time::timeout(limit, history).await;
-        found.unwrap_or_else(|_| Err(late(limit).words))
-    })
-    .await;
+    let found = timed(tokio::time::timeout(limit, history)).await;
+    let is_usable = found.value.is_ok();
     let value = match found.value {
-        Ok((history, drift)) => {
+        Ok(Ok((history, drift))) => {
             facts.drift = Some(drift);
+            facts.pending_sql = migrator::statements_of(round.migrations, history.pending(), session.engine());
             Ok(history)
         }
-        Err(why) => Err(why),
+        Ok(Err(why)) => {
+            drop(tokio::time::timeout(round.left(), session.execute("ROLLBACK")).await);
+            Err(why)
+        }
+        Err(_) => Err(late(limit).words),
     };
-    if let Ok(history) = &value {
-        facts.pending_sql = migrator::statements_of(round.migrations, history.pending(), session.engine());
-    } else {
-        // In what state the session is nobody can tell; the checks that asked nothing are skipped with a reason.
-        drop(session.execute("ROLLBACK").await);
-    }
     facts.history = Some(Timed {
         value,
         took: found.took,
     });
+    is_usable
 }
 
-/// Asks the checks' own questions; they are independent of each other, so two sessions share them.
-async fn ask(first: &mut Session, second: Option<&mut Session>, facts: &mut Facts, round: &Round<'_>) {
+/// Asks the checks' own questions; they are independent of each other, so the sessions share them.
+async fn ask(sessions: impl Iterator<Item = &mut Session>, facts: &mut Facts, round: &Round<'_>) {
     let is_dlcs = facts.is_dlcs();
     let questions = round
         .inquiry
@@ -146,41 +151,68 @@ async fn ask(first: &mut Session, second: Option<&mut Session>, facts: &mut Fact
         .iter()
         .filter(|question| is_dlcs || !question.own);
     let queue = Mutex::new(questions);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let answers = Mutex::new(&mut facts.answers);
-    let lane = async |session: &mut Session| {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(question) = next else { return };
-            let answer = timed(ask_one(session, question, round)).await;
-            answers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(question.id, answer);
-        }
+    let note = |id, answer| {
+        answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, answer)
     };
-    match second {
-        Some(second) => {
-            tokio::join!(lane(first), lane(second));
+    let lanes = sessions.map(async |session| {
+        while let Some(question) = next() {
+            let answer = timed(ask_one(session, question, round)).await;
+            let (value, is_usable) = answer.value;
+            let took = answer.took;
+            note(question.id, Timed { value, took });
+            if !is_usable {
+                return;
+            }
         }
-        None => lane(first).await,
+    });
+    futures_util::future::join_all(lanes).await;
+    while let Some(question) = next() {
+        let value = Err(Unanswered {
+            failure: ConnectFailure::TimedOut,
+            words: "the server did not answer an earlier question in time".to_owned(),
+        });
+        let took = Duration::ZERO;
+        note(question.id, Timed { value, took });
     }
 }
 
-async fn ask_one(session: &mut Session, question: &Question, round: &Round<'_>) -> Result<Vec<Row>, Unanswered> {
+/// How much later than the server this side gives up: an answer that is on its way should be taken.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// An answer, and whether the session can be asked anything else.
+async fn ask_one(
+    session: &mut Session,
+    question: &Question,
+    round: &Round<'_>,
+) -> (Result<Vec<Row>, Unanswered>, bool) {
     let limit = if question.patient {
         round.left()
     } else {
         round.left().min(QUESTION_LIMIT)
     };
-    match tokio::time::timeout(limit, session.ask_briefly(question.sql, limit)).await {
-        Ok(Ok(rows)) => Ok(rows),
-        Ok(Err(e)) if error::is_cut_short(&e) => Err(late(limit)),
-        Ok(Err(e)) => Err(Unanswered {
-            failure: error::connect_failure(&e),
-            words: error::words(&e),
-        }),
-        Err(_) => Err(late(limit)),
+    if limit.is_zero() {
+        return (Err(late(limit)), true);
     }
+    match tokio::time::timeout(limit.saturating_add(GRACE), session.ask_briefly(question.sql, limit)).await {
+        Ok(Ok(rows)) => (Ok(rows), true),
+        Ok(Err(e)) if error::is_cut_short(&e) => (Err(late(limit)), true),
+        Ok(Err(e)) => {
+            let failure = error::connect_failure(&e);
+            let words = error::words(&e);
+            (Err(Unanswered { failure, words }), failure != ConnectFailure::Lost)
+        }
+        Err(_) => (Err(late(limit)), false),
+    }
+}
+
+/// Says goodbye to a session that is not waited for any longer.
+async fn close(session: Session) {
+    drop(tokio::time::timeout(GRACE, session.close()).await);
 }
 
 fn late(limit: Duration) -> Unanswered {

@@ -23,7 +23,7 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts) -> Facts {
     let options = round.options;
-    facts.network = Some(network(options, round.limit).await);
+    facts.network = Some(network(options, round.left()).await);
     let reachable = facts
         .network
         .as_ref()
@@ -69,13 +69,15 @@ pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts) -> Facts {
     let mut first = Session::Postgres(first);
     let mut second = second.map(Session::Postgres);
     if is_answering {
-        super::read_history(&mut first, &mut facts, round).await;
-        super::ask(&mut first, second.as_mut(), &mut facts, round).await;
+        let is_usable = super::read_history(&mut first, &mut facts, round).await;
+        let first = Some(&mut first).filter(|_| is_usable);
+        super::ask(first.into_iter().chain(&mut second), &mut facts, round).await;
     }
-    first.close().await;
-    if let Some(second) = second {
-        second.close().await;
-    }
+    tokio::join!(super::close(first), async {
+        if let Some(second) = second {
+            super::close(second).await;
+        }
+    });
     facts
 }
 
@@ -129,13 +131,11 @@ async fn network(options: &DatabaseOptions, limit: Duration) -> NetworkFacts {
         }
     };
     let mut connection = None;
+    // Each has its share: one that is silent must not keep the others from being tried.
+    let share = limit / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     for address in &addresses {
-        let found = timed(attempt(
-            options,
-            limit,
-            TcpStream::connect(SocketAddr::new(*address, port)),
-        ))
-        .await;
+        let connecting = TcpStream::connect(SocketAddr::new(*address, port));
+        let found = timed(attempt(options, share, connecting)).await;
         let connected = found.value.is_ok();
         connection = Some(found);
         if connected {
@@ -207,7 +207,10 @@ pub(super) async fn identify(session: &mut PgConnection) -> Result<(ServerFacts,
         .fetch_one(
             "SELECT current_setting('server_version_num')::int, version(), pg_is_in_recovery(), \
                     current_setting('default_transaction_read_only') = 'on', \
-                    (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), pg_backend_pid()",
+                    (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), pg_backend_pid(), \
+                    quote_ident(current_database()), quote_ident(current_user), \
+                    (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                                                             AND query = '<insufficient privilege>')",
         )
         .await?;
     let server = ServerFacts {
@@ -218,6 +221,9 @@ pub(super) async fn identify(session: &mut PgConnection) -> Result<(ServerFacts,
         tls: row.get(4),
         session_affinity: None,
         migration_lock_holder: None,
+        database: row.get(6),
+        role: row.get(7),
+        hidden_sessions: u32::try_from(row.get::<i64, _>(8)).unwrap_or(u32::MAX),
         round_trip: Duration::ZERO,
         clock_ahead: 0.0,
     };

@@ -68,10 +68,10 @@ pub(crate) async fn preflight(
         inquiry: &inquiry,
         migrations: &[],
         known: &[],
-        limit: Duration::MAX,
+        limit: Duration::from_secs(3600),
         started: Instant::now(),
     };
-    ask(session, None, &mut facts, &round).await;
+    ask(std::iter::once(session), &mut facts, &round).await;
     let report = check::judge(&facts, &strictness);
     match report
         .findings

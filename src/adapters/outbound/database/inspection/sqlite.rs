@@ -8,7 +8,10 @@ use std::{
 
 use dlc_application::{
     operations::check::catalogue::sqlite::LONG_WRITE,
-    ports::inspection::{Facts, SqliteContent, SqliteFacts, Timed, Writer},
+    ports::{
+        connection::ConnectFailure,
+        inspection::{Facts, SqliteContent, SqliteFacts, Timed, Writer},
+    },
 };
 use rustix::fs::Access;
 
@@ -28,26 +31,39 @@ pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts, look_at_locks: 
     let options = round.options;
     let Some(path) = options.url.file() else { return facts };
     let mut file = outside(path);
+    if !file.is_file {
+        facts.sqlite = Some(file);
+        return facts;
+    }
     file.writer = if look_at_locks {
         Some(watched_writer(path).await)
     } else {
         None
     };
-    if file.size.is_none() {
+    if file.left_log {
         facts.sqlite = Some(file);
         return facts;
     }
     // An immutable connection would always say `delete`.
     let closed_mode = is_closed(path).then(|| "wal".to_owned());
-    let opened = timed(async {
-        let mut session = Session::sqlite(options, read_only_options(path)).await?;
+    let limit = round.left();
+    let opening = async {
+        let options_of_look = read_only_options(path).busy_timeout(PATIENCE);
+        let mut session = Session::sqlite(options, options_of_look).await?;
         let content = content(&mut session, closed_mode).await;
         Ok((session, content.map_err(|e| error::connect(&e, &options.url))?))
-    })
-    .await;
+    };
+    let opened = timed(tokio::time::timeout(limit, opening)).await;
     let (session, content) = match opened.value {
-        Ok((session, content)) => (Some(session), Ok(content)),
-        Err(error) => (None, Err(error)),
+        Ok(Ok((session, content))) => (Some(session), Ok(content)),
+        Ok(Err(error)) => (None, Err(error)),
+        Err(_) => {
+            let failure = ConnectFailure::TimedOut;
+            (
+                None,
+                Err(error::failed(failure, super::late(limit).words, &options.url)),
+            )
+        }
     };
     file.content = Some(Timed {
         value: content,
@@ -55,9 +71,10 @@ pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts, look_at_locks: 
     });
     facts.sqlite = Some(file);
     if let Some(mut session) = session {
-        super::read_history(&mut session, &mut facts, round).await;
-        super::ask(&mut session, None, &mut facts, round).await;
-        session.close().await;
+        if super::read_history(&mut session, &mut facts, round).await {
+            super::ask(std::iter::once(&mut session), &mut facts, round).await;
+        }
+        super::close(session).await;
     }
     facts
 }
@@ -84,6 +101,9 @@ pub(super) fn outside(path: &Path) -> SqliteFacts {
     SqliteFacts {
         path: path.display().to_string(),
         size: fs::metadata(path).ok().map(|metadata| metadata.len()),
+        is_file: fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
+        // Whoever has the file open has both; looking with the log alone would make the other one.
+        left_log: companion(path, "-wal").exists() && !companion(path, "-shm").exists(),
         wal_size: fs::metadata(companion(path, "-wal"))
             .ok()
             .map(|metadata| metadata.len()),
@@ -121,11 +141,6 @@ pub(super) async fn content(session: &mut Session, closed_mode: Option<String>) 
     let library_version = pragma("SELECT sqlite_version()").await?;
     let foreign_keys = pragma("PRAGMA foreign_keys").await?;
     let busy_timeout = pragma("PRAGMA busy_timeout").await?;
-    // The look itself waits for nobody for long.
-    session
-        .execute(&format!("PRAGMA busy_timeout = {}", PATIENCE.as_millis()))
-        .await?;
-    let mut pragma = async |sql| Ok::<_, sqlx::Error>(session.text(sql, &[]).await?.unwrap_or_default());
     let application_id = pragma("PRAGMA application_id").await?;
     let journal_mode = match closed_mode {
         Some(mode) => mode,
@@ -136,6 +151,6 @@ pub(super) async fn content(session: &mut Session, closed_mode: Option<String>) 
         application_id: application_id.parse().unwrap_or_default(),
         journal_mode,
         foreign_keys: foreign_keys == "1",
-        busy_timeout: Duration::from_millis(busy_timeout.parse().unwrap_or_default()),
+        waits: busy_timeout.parse().is_ok_and(|ms: u64| ms > 0),
     })
 }

@@ -6,9 +6,23 @@ use crate::{
     ports::inspection::Engine,
 };
 
+/// Why nothing was seen, where that says nothing: PostgreSQL hides what sessions of other roles do.
+fn hidden(case: &Case<'_>) -> Option<String> {
+    let server = case.facts.server.as_ref()?.value.as_ref().ok()?;
+    (server.hidden_sessions > 0).then(|| {
+        format!(
+            "{} sessions of other roles are hidden: GRANT pg_read_all_stats TO {};",
+            server.hidden_sessions, server.role
+        )
+    })
+}
+
 /// The first row is the worst: seconds, words, a line that ends it.
 fn worst(case: &Case<'_>) -> Result<Measured, String> {
     let Some(row) = case.rows.first() else {
+        if let Some(why) = hidden(case) {
+            return Err(why);
+        }
         return Ok(Measured {
             words: "none".to_owned(),
             ..Measured::default()
@@ -30,14 +44,19 @@ pub(super) const CHECKS: &[Check] = &[
         fix: "Find out what the holder does; end it if nobody misses it: SELECT pg_terminate_backend(pid).",
         engine: Some(Engine::Postgres),
         question: Question::postgres(
-            "SELECT CAST(extract(epoch FROM clock_timestamp() - min(l.waitstart)) AS text), \
-                format('pid %s (%s) waits for %s', a.pid, coalesce(nullif(a.application_name, ''), a.backend_type), \
-                    (SELECT string_agg(format('pid %s (%s, %s)', b.pid, coalesce(nullif(b.application_name, ''), b.backend_type), b.state), ', ') \
-                     FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(a.pid)))), \
-                format('SELECT pg_terminate_backend(%s);', (pg_blocking_pids(a.pid))[1]) \
-         FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
-         WHERE NOT l.granted AND a.datname = current_database() GROUP BY a.pid, a.application_name, a.backend_type \
-         ORDER BY min(l.waitstart) LIMIT 1",
+            "SELECT CAST(extract(epoch FROM clock_timestamp() - w.since) AS text), \
+                    format('pid %s (%s) waits for %s', a.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'hidden'), \
+                        CASE WHEN h.pid = 0 THEN 'a prepared transaction' \
+                             ELSE format('pid %s (%s, %s)', h.pid, coalesce(nullif(b.application_name, ''), b.backend_type, 'hidden'), \
+                                         coalesce(b.state, 'hidden')) END), \
+                    CASE WHEN h.pid = 0 THEN 'SELECT gid FROM pg_prepared_xacts; then ROLLBACK PREPARED that one' \
+                         ELSE format('SELECT pg_terminate_backend(%s);', h.pid) END \
+             FROM (SELECT pid, min(waitstart) AS since FROM pg_locks WHERE NOT granted GROUP BY pid) w \
+             JOIN pg_stat_activity a USING (pid) \
+             CROSS JOIN LATERAL (SELECT u.pid FROM unnest(pg_blocking_pids(a.pid)) u (pid) \
+                                 ORDER BY cardinality(pg_blocking_pids(u.pid)), u.pid LIMIT 1) h \
+             LEFT JOIN pg_stat_activity b ON b.pid = h.pid \
+             WHERE a.datname = current_database() ORDER BY w.since LIMIT 1",
         ),
         judge: Judge::Quantity(Limits::new(Unit::Seconds, 60.0, 120.0), worst),
         ..Check::of(Layer::Health)
@@ -101,6 +120,9 @@ pub(super) const CHECKS: &[Check] = &[
             let pending = &case.facts.pending_sql;
             let in_the_way = users(&|table, writes| pending.iter().any(|sql| collides(sql, table, writes)));
             if in_the_way.is_empty() {
+                if let Some(why) = hidden(case) {
+                    return Verdict::skipped(why);
+                }
                 let others = users(&|_, _| true);
                 return Verdict::ok(if others.is_empty() {
                     "none".to_owned()

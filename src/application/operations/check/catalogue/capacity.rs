@@ -21,12 +21,16 @@ pub(super) const CHECKS: &[Check] = &[
         fix: "Find who has them (pg_stat_activity), lower the pools, or put PgBouncer in front.",
         engine: Some(Engine::Postgres),
         question: Question::postgres(
-            "SELECT CAST(count(*) AS text), CAST(current_setting('max_connections')::int \
-                    - current_setting('superuser_reserved_connections')::int AS text), \
+            "SELECT CAST(CASE WHEN bool_or(query = '<insufficient privilege>') \
+                              THEN (SELECT sum(numbackends) FROM pg_stat_database) \
+                              ELSE count(*) FILTER (WHERE backend_type = 'client backend') END AS text), \
+                    CAST(current_setting('max_connections')::int \
+                    - current_setting('superuser_reserved_connections')::int \
+                    - coalesce(current_setting('reserved_connections', true), '0')::int AS text), \
                     coalesce((SELECT format('%s has %s', coalesce(nullif(application_name, ''), 'an unnamed application'), count(*)) \
                      FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY application_name \
                      ORDER BY count(*) DESC LIMIT 1), '') \
-             FROM pg_stat_activity WHERE backend_type = 'client backend'",
+             FROM pg_stat_activity",
         ),
         judge: Judge::Quantity(Limits::new(Unit::Percent, 90.0, 95.0), |case| {
             let (Some(used), Some(available)) = (case.number(0), case.number(1)) else {
@@ -52,7 +56,8 @@ pub(super) const CHECKS: &[Check] = &[
         engine: Some(Engine::Postgres),
         question: Question::postgres(
             "SELECT CAST(current_setting('max_connections')::int \
-                    - current_setting('superuser_reserved_connections')::int AS text)",
+                    - current_setting('superuser_reserved_connections')::int \
+                    - coalesce(current_setting('reserved_connections', true), '0')::int AS text)",
         ),
         judge: Judge::Case(|case| {
             let config = &case.facts.config;
@@ -113,7 +118,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "DSK001",
         title: "space on the file system",
         cause: "The file system is nearly full; SQLite then fails every write.",
-        fix: "Make room; dlc db check DSK002 tells which tables are the largest.",
+        fix: "Make room; dlc db check --deep --only DSK002 tells which tables are the largest.",
         engine: Some(Engine::Sqlite),
         judge: Judge::Quantity(Limits::new(Unit::Percent, 90.0, 95.0), |case| {
             let space = case.facts.sqlite.as_ref().and_then(|file| file.space);
@@ -151,7 +156,7 @@ pub(super) const CHECKS: &[Check] = &[
             // Reads every page.
             sqlite_deep: Some(
                 "SELECT CAST((SELECT page_count FROM pragma_page_count()) * (SELECT page_size FROM pragma_page_size()) AS text), \
-                 (SELECT group_concat(name || ' ' || pgsize / 1024 || ' kB', ', ') FROM \
+                 (SELECT group_concat(name || ' ' || (pgsize / 1024) || ' kB', ', ') FROM \
                   (SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE ORDER BY pgsize DESC LIMIT 5))",
             ),
         },

@@ -96,13 +96,15 @@ pub(super) const CHECKS: &[Check] = &[
         engine: Some(Engine::Postgres),
         question: Question::postgres(
             "SELECT format('index %s is invalid', i.indexrelid::regclass), \
-                    format('REINDEX INDEX CONCURRENTLY %s;', i.indexrelid::regclass) \
+                    CASE WHEN c.relkind = 'I' THEN format('ALTER INDEX %s ATTACH PARTITION (one for each partition);', i.indexrelid::regclass) \
+                         WHEN c.relname ~ '_cc(new|old)[0-9]*$' THEN format('DROP INDEX CONCURRENTLY %s;', i.indexrelid::regclass) \
+                         ELSE format('REINDEX INDEX CONCURRENTLY %s;', i.indexrelid::regclass) END \
              FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
              WHERE NOT i.indisvalid AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
              UNION ALL \
              SELECT format('constraint %s of %s is not validated', quote_ident(k.conname), k.conrelid::regclass), \
                     format('ALTER TABLE %s VALIDATE CONSTRAINT %s;', k.conrelid::regclass, quote_ident(k.conname)) \
-             FROM pg_constraint k WHERE NOT k.convalidated AND k.conrelid <> 0 \
+             FROM pg_constraint k WHERE NOT k.convalidated AND k.conrelid <> 0 AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) \
                AND k.connamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
              ORDER BY 1",
         ),

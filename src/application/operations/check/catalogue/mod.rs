@@ -225,7 +225,7 @@ impl Check {
             .is_some_and(|engine| self.question.to(engine, false).is_some());
         let verdict = match (self.judge, answer) {
             (Judge::Answer(judge), answer) => judge(&case, answer),
-            (_, Some(Err(why))) => Verdict::skipped(format!("could not be asked: {}", why.words)),
+            (_, Some(Err(why))) => Verdict::unmade(format!("could not be asked: {}", why.words)),
             (_, None) if is_asked => Verdict::skipped(why_not_asked(facts)),
             (Judge::Case(judge), _) => judge(&case),
             (Judge::Quantity(limits, measure), _) => {
@@ -245,6 +245,7 @@ impl Check {
 
 fn why_not_asked(facts: &Facts) -> &'static str {
     match &facts.sqlite {
+        Some(file) if file.left_log => "a killed process left its log; see SQL001",
         Some(file) if file.content.is_none() => "the file does not exist yet",
         Some(_) => "the file cannot be read",
         None => "not asked",

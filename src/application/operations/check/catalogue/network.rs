@@ -57,13 +57,7 @@ pub(super) const CHECKS: &[Check] = &[
             };
             match &connection.value {
                 Ok(()) => Verdict::ok(format!("{} accepts", network.address)),
-                Err(error) => {
-                    let verdict = Verdict::fail(format!("{}: {}", network.address, error.cause));
-                    match &error.hint {
-                        Some(hint) => verdict.hint(hint),
-                        None => verdict,
-                    }
-                }
+                Err(error) => Verdict::refused(format!("{}: {}", network.address, error.cause), error),
             }
             .threshold("3 s")
             .took(connection.took)

@@ -2,7 +2,7 @@
 
 use super::{Check, Judge, Question, text};
 use crate::{
-    operations::check::{Layer, Verdict},
+    operations::check::{Layer, Purpose, Verdict},
     ports::inspection::Engine,
 };
 
@@ -24,8 +24,14 @@ pub(super) const CHECKS: &[Check] = &[
                 return Verdict::skipped("no schema is selected");
             }
             let missing = |what: &str| {
-                Verdict::fail(format!("{role} may not {what} in the schema {schema}"))
-                    .hint(format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"))
+                let words = format!("{role} may not {what} in the schema {schema}");
+                // Whoever looks at somebody else's database has nothing to make there.
+                let verdict = if case.options.purpose == Purpose::Looking && case.facts.is_foreign() {
+                    Verdict::warn(words)
+                } else {
+                    Verdict::fail(words)
+                };
+                verdict.hint(format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"))
             };
             match (case.text(2), case.text(3)) {
                 ("true", "true") => Verdict::ok(format!("{role} may use {schema} and create in it")),

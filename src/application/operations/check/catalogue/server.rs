@@ -4,7 +4,7 @@ use super::{Check, Judge};
 use crate::{
     operations::check::{FailureClass, Layer, Options, Purpose, Verdict},
     ports::{
-        connection::{ConnectError, ConnectFailure},
+        connection::ConnectFailure,
         inspection::{Facts, ServerFacts},
     },
 };
@@ -109,18 +109,10 @@ fn session(facts: &Facts, mine: fn(ConnectFailure) -> bool, good: impl FnOnce(&S
     };
     match &server.value {
         Ok(session) => good(session),
-        Err(error) if mine(error.failure) => refused(error),
+        Err(error) if mine(error.failure) => Verdict::refused(error.cause.clone(), error),
         Err(_) => Verdict::skipped("no session"),
     }
     .took(server.took)
-}
-
-fn refused(error: &ConnectError) -> Verdict {
-    let verdict = Verdict::fail(&error.cause);
-    match &error.hint {
-        Some(hint) => verdict.hint(hint),
-        None => verdict,
-    }
 }
 
 fn is_authentication(failure: ConnectFailure) -> bool {
@@ -228,8 +220,10 @@ pub(super) const CHECKS: &[Check] = &[
                         stops_migrations(case.options, "a replica: nothing can be written or migrated here")
                             .hint("point DATABASE_URL at the primary")
                     } else if session.read_only {
-                        stops_migrations(case.options, "read-only by default_transaction_read_only")
-                            .hint("ALTER DATABASE … SET default_transaction_read_only = off")
+                        stops_migrations(case.options, "read-only by default_transaction_read_only").hint(format!(
+                            "ALTER DATABASE {} SET default_transaction_read_only = off;",
+                            session.database
+                        ))
                     } else {
                         Verdict::ok("yes")
                     }
@@ -256,6 +250,9 @@ mod tests {
             read_only: false,
             session_affinity: None,
             migration_lock_holder: None,
+            database: "d".into(),
+            role: "r".into(),
+            hidden_sessions: 0,
             round_trip: Duration::ZERO,
             clock_ahead: 0.0,
         }

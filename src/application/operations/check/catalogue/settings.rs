@@ -42,7 +42,9 @@ pub(super) const CHECKS: &[Check] = &[
         engine: Some(Engine::Postgres),
         question: Question::postgres(
             "SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'), \
-                    (SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'), quote_ident(current_user)",
+                    (SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'), \
+                    (SELECT reset_val FROM pg_settings WHERE name = 'lock_timeout'), \
+                    (SELECT reset_val FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'), quote_ident(current_user)",
         ),
         judge: Judge::Case(|case| {
             let off = |column, name: &str| (case.text(column) == "off").then(|| format!("{name} = off"));
@@ -56,25 +58,36 @@ pub(super) const CHECKS: &[Check] = &[
                 );
             }
             let config = &case.facts.config;
-            let unlimited = if config.pooler {
-                // Through a pooler dlc can set nothing; the role has to bring its limits.
-                case.text(3) == "0"
-            } else {
-                config.statement_timeout.is_none()
-            };
-            if unlimited {
-                let hint = if config.pooler {
-                    format!("ALTER ROLE {} SET statement_timeout = '5s';", case.text(4))
+            // Through a pooler dlc can set nothing; the role has to bring its limits.
+            let mut problems = Vec::new();
+            let mut hints = Vec::new();
+            for (column, (setting, limit, usual)) in config.session_limits().into_iter().enumerate() {
+                let unlimited = if config.pooler {
+                    case.text(3 + column) == "0"
                 } else {
-                    "set DLC_DATABASE__STATEMENT_TIMEOUT=5s".to_owned()
+                    limit.is_none()
                 };
-                return Verdict::warn("statements of the service have no time limit").hint(hint);
+                if unlimited {
+                    problems.push(format!("no {setting}"));
+                    hints.push(if config.pooler {
+                        format!("ALTER ROLE {} SET {setting} = '{usual}';", case.text(6))
+                    } else {
+                        format!(
+                            "DLC_DATABASE__{}={usual}",
+                            setting.to_uppercase().replace("_SESSION", "")
+                        )
+                    });
+                }
             }
             if case.text(2) == "off" {
-                return Verdict::warn("synchronous_commit = off: a crash loses the last moments")
-                    .hint("ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf();");
+                problems.push("synchronous_commit = off: a crash loses the last moments".to_owned());
+                hints.push("ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf();".to_owned());
             }
-            Verdict::ok("what is acknowledged is kept; statements end")
+            if problems.is_empty() {
+                Verdict::ok("what is acknowledged is kept; what waits or hangs ends")
+            } else {
+                Verdict::warn(problems.join("; ")).hint(hints.join(" "))
+            }
         }),
         ..Check::of(Layer::Health)
     },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Check, Judge, Question, text, why_not_asked};
 use crate::{
-    operations::check::{Layer, Limits, Measured, Unit, Verdict},
+    operations::check::{FailureClass, Layer, Limits, Measured, Purpose, Unit, Verdict},
     ports::{
         connection::ConnectFailure,
         inspection::{Facts, SqliteContent, SqliteFacts, Writer},
@@ -31,7 +31,7 @@ fn file(facts: &Facts, judge: impl FnOnce(&SqliteFacts) -> Verdict) -> Verdict {
 
 fn content(facts: &Facts, judge: impl FnOnce(&SqliteContent) -> Verdict) -> Verdict {
     file(facts, |sqlite| match &sqlite.content {
-        None => Verdict::skipped("the file does not exist yet"),
+        None => Verdict::skipped(why_not_asked(facts)),
         Some(content) => match &content.value {
             Ok(inside) => judge(inside),
             Err(_) => Verdict::skipped(UNREADABLE),
@@ -56,6 +56,17 @@ pub(super) const CHECKS: &[Check] = &[
                     return Verdict::fail(format!("{} does not exist", sqlite.path))
                         .hint("`dlc migrate up` or `dlc serve` creates it");
                 };
+                if !sqlite.is_file {
+                    return Verdict::fail(format!("{} is no file", sqlite.path))
+                        .hint("correct the path in DATABASE_URL");
+                }
+                if sqlite.left_log {
+                    return Verdict::warn(format!(
+                        "{}: a process that was killed left its log; nobody looked inside, which would leave a file",
+                        sqlite.path
+                    ))
+                    .hint("whoever opens it for writing takes the log up: dlc serve, or dlc migrate up");
+                }
                 if !sqlite.file_writable || !sqlite.directory_writable {
                     let what = if sqlite.file_writable {
                         "its directory"
@@ -70,11 +81,7 @@ pub(super) const CHECKS: &[Check] = &[
                     Some(Err(error))
                         if !matches!(error.failure, ConnectFailure::NotADatabase | ConnectFailure::TimedOut) =>
                     {
-                        let verdict = Verdict::fail(format!("{}: {}", sqlite.path, error.cause));
-                        match &error.hint {
-                            Some(hint) => verdict.hint(hint),
-                            None => verdict,
-                        }
+                        Verdict::refused(format!("{}: {}", sqlite.path, error.cause), error)
                     }
                     _ => Verdict::ok(format!("{}, {size} bytes", sqlite.path)),
                 }
@@ -87,6 +94,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "file system",
         cause: "Write-ahead logging needs memory that all processes share; a network file system has none.",
         fix: "Move the file to a local disk.",
+        class: FailureClass::Failed,
         preflight: true,
         judge: Judge::Case(|case| {
             file(case.facts, |sqlite| match &sqlite.network_file_system {
@@ -108,14 +116,14 @@ pub(super) const CHECKS: &[Check] = &[
         judge: Judge::Case(|case| {
             content(case.facts, |inside| {
                 let words = format!(
-                    "{}; foreign keys {}, busy time-out {} ms",
+                    "{}; foreign keys {}, busy time-out {}",
                     inside.journal_mode,
                     if inside.foreign_keys { "on" } else { "off" },
-                    inside.busy_timeout.as_millis()
+                    if inside.waits { "on" } else { "off" }
                 );
-                let verdict = if !inside.foreign_keys || inside.busy_timeout.is_zero() {
+                let verdict = if !inside.foreign_keys || !inside.waits {
                     Verdict::fail(words).hint("dlc sets them on every connection, and this SQLite does not keep them")
-                } else if inside.journal_mode == "wal" {
+                } else if inside.journal_mode == "wal" || case.facts.is_foreign() {
                     Verdict::ok(words)
                 } else {
                     Verdict::warn(words).hint("`dlc serve` turns write-ahead logging on by itself")
@@ -130,6 +138,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "integrity",
         cause: "The file is damaged, or is no SQLite database.",
         fix: "Stop the service, keep a copy, restore from a backup.",
+        class: FailureClass::Failed,
         question: Question {
             sqlite_deep: Some("PRAGMA integrity_check(10)"),
             ..Question::sqlite("PRAGMA quick_check(10)")
@@ -149,7 +158,7 @@ pub(super) const CHECKS: &[Check] = &[
             match answer {
                 None => Verdict::skipped(why_not_asked(case.facts)),
                 Some(Err(why)) if why.failure == ConnectFailure::NotADatabase => damaged(&why.words),
-                Some(Err(why)) => Verdict::skipped(format!("could not be asked: {}", why.words)),
+                Some(Err(why)) => Verdict::unmade(format!("could not be asked: {}", why.words)),
                 Some(Ok(rows)) => match rows.first().map_or("", |row| text(row, 0)) {
                     "ok" => Verdict::ok("sound"),
                     wrong => damaged(wrong),
@@ -163,6 +172,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "foreign keys",
         cause: "Rows refer to rows that do not exist: another program wrote here with foreign keys off.",
         fix: "Delete the orphans or restore what they refer to.",
+        class: FailureClass::Failed,
         question: Question::sqlite(
             "SELECT \"table\" || coalesce(' row ' || rowid, '') || ' refers to a missing ' || parent \
              FROM pragma_foreign_key_check LIMIT 10",
@@ -182,6 +192,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "writer lock",
         cause: "Another process holds the writer lock and does not let go, so the service cannot write.",
         fix: "Look at that process; it may be a forgotten shell in a transaction.",
+        class: FailureClass::Locked,
         judge: Judge::Case(|case| {
             file(case.facts, |sqlite| {
                 let locked = matches!(
@@ -229,13 +240,22 @@ pub(super) const CHECKS: &[Check] = &[
         title: "application id",
         cause: "The file is another program's.",
         fix: "Correct the path in DATABASE_URL.",
+        class: FailureClass::Failed,
         preflight: true,
         judge: Judge::Case(|case| {
             content(case.facts, |inside| match inside.application_id {
                 APPLICATION_ID => Verdict::ok(format!("dlc's; SQLite {}", inside.library_version)),
                 0 => Verdict::skipped("none set: never migrated by dlc"),
-                other => Verdict::fail(format!("0x{other:08x} is another program's"))
-                    .hint("this file is not dlc's; correct the path in DATABASE_URL"),
+                other => {
+                    let words = format!("0x{other:08x} is another program's");
+                    // Somebody may want to look at any file; to make tables in it, or to have made some, is a mistake.
+                    let verdict = if case.options.purpose == Purpose::Looking && case.facts.is_foreign() {
+                        Verdict::warn(words)
+                    } else {
+                        Verdict::fail(words)
+                    };
+                    verdict.hint("this file is not dlc's; correct the path in DATABASE_URL")
+                }
             })
         }),
         ..Check::of(Layer::File)
@@ -256,11 +276,13 @@ mod tests {
             application_id: APPLICATION_ID,
             journal_mode: "wal".into(),
             foreign_keys: true,
-            busy_timeout: Duration::from_secs(5),
+            waits: true,
         };
         let mut file = SqliteFacts {
             path: "x.db".into(),
             size: Some(1),
+            is_file: true,
+            left_log: false,
             wal_size: None,
             file_writable: true,
             directory_exists: true,
@@ -306,10 +328,7 @@ mod tests {
             judged("SQL003", |_, content| content.foreign_keys = false).0,
             Status::Fail
         );
-        assert_eq!(
-            judged("SQL003", |_, content| content.busy_timeout = Duration::ZERO).0,
-            Status::Fail
-        );
+        assert_eq!(judged("SQL003", |_, content| content.waits = false).0, Status::Fail);
         assert_eq!(
             judged("SQL003", |_, content| content.journal_mode = "delete".into()).0,
             Status::Warn

@@ -93,14 +93,14 @@ pub(super) const CHECKS: &[Check] = &[
             "SELECT format('foreign key %s on %s has no index', quote_ident(k.conname), k.conrelid::regclass) \
              FROM pg_constraint k WHERE k.contype = 'f' \
                AND k.connamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
-               AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indisvalid \
+               AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL \
                                AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey) \
                AND (SELECT reltuples FROM pg_class WHERE oid = k.conrelid) > 1000 \
              UNION ALL \
              SELECT format('indexes %s are the same', string_agg(i.indexrelid::regclass::text, ' and ' ORDER BY i.indexrelid)) \
              FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid \
              WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
-             GROUP BY i.indrelid, i.indkey::text, i.indclass::text, i.indcollation::text, coalesce(i.indexprs::text, ''), \
+             GROUP BY i.indrelid, i.indkey::text, i.indoption::text, i.indclass::text, i.indcollation::text, coalesce(i.indexprs::text, ''), \
                       coalesce(i.indpred::text, '') HAVING count(*) > 1 \
              UNION ALL \
              SELECT format('index %s was never used', s.indexrelid::regclass) FROM pg_stat_user_indexes s \
@@ -156,14 +156,18 @@ pub(super) const CHECKS: &[Check] = &[
             "SELECT current_setting('server_encoding'), \
                 coalesce((SELECT split_part(c, '=', 2) FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) c \
                           WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-                            AND s.setrole = 0 AND c ILIKE 'timezone=%'), 'UTC'), quote_ident(current_database())",
+                            AND s.setrole = 0 AND c ILIKE 'timezone=%'), ''), quote_ident(current_database())",
         ),
         judge: Judge::Case(|case| {
             let (encoding, zone) = (case.text(0), case.text(1));
-            let words = format!("{encoding}, {zone}");
+            let words = if zone.is_empty() {
+                format!("{encoding}; no time zone of its own")
+            } else {
+                format!("{encoding}, {zone}")
+            };
             if encoding != "UTF8" {
                 Verdict::fail(words).hint("dump it, make a database with ENCODING 'UTF8' TEMPLATE template0, restore")
-            } else if ["UTC", "Etc/UTC", "GMT"].contains(&zone) {
+            } else if ["", "UTC", "Etc/UTC", "GMT"].contains(&zone) {
                 Verdict::ok(words)
             } else {
                 Verdict::warn(words).hint(format!("ALTER DATABASE {} SET TimeZone = 'UTC';", case.text(2)))

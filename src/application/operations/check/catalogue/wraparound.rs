@@ -6,6 +6,26 @@ use crate::{
     ports::inspection::Engine,
 };
 
+/// The sequences `q` of the current schema that this role may read, where they stand, and how many others there are; and the
+/// columns that `use` them: as their owners, or by a default. `last` is NULL where the next value is the start.
+macro_rules! sequences {
+    () => {
+        "WITH q AS (SELECT c.oid, c.relname, s.seqmax AS max, s.seqmin AS min, s.seqincrement AS increment, s.seqcycle AS cycle, \
+                           coalesce(CAST(CAST((xpath('//l/text()', query_to_xml(format('SELECT CASE WHEN NOT is_called THEN last_value END AS l \
+                               FROM %s', c.oid::regclass), false, true, '')))[1] AS text) AS bigint), s.seqstart) AS start, \
+                           pg_sequence_last_value(c.oid) AS last, \
+                           CAST((SELECT count(*) FROM pg_sequence h JOIN pg_class k ON k.oid = h.seqrelid \
+                                 WHERE k.relnamespace = c.relnamespace AND NOT has_sequence_privilege(h.seqrelid, 'SELECT')) AS text) AS hidden \
+                    FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid \
+                    WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
+                      AND has_sequence_privilege(s.seqrelid, 'SELECT')), \
+         use AS (SELECT objid AS seq, refobjid AS rel, refobjsubid AS att FROM pg_depend \
+                 WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i') AND refobjsubid > 0 \
+                 UNION SELECT d.refobjid, f.adrelid, f.adnum FROM pg_depend d JOIN pg_attrdef f ON f.oid = d.objid \
+                 WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass) "
+    };
+}
+
 pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "WRP001",
@@ -31,18 +51,21 @@ pub(super) const CHECKS: &[Check] = &[
         cause: "A sequence comes near the end of its column's type (an integer ends at 2,147,483,647); then inserts fail.",
         fix: "Widen the column in a migration, expand first: a new bigint column, filled, then swapped.",
         engine: Some(Engine::Postgres),
-        question: Question::postgres(
-            "SELECT CAST(used AS text), words FROM (SELECT 100.0 * coalesce(s.last_value, 0) / least(s.max_value, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 \
-                    WHEN 'int4'::regtype THEN 2147483647 ELSE 9223372036854775807 END) AS used, \
-                format('%s.%s is at %s', t.relname, a.attname, coalesce(s.last_value, 0)) AS words \
-         FROM pg_sequences s JOIN pg_class c ON c.relname = s.sequencename AND c.relnamespace = s.schemaname::regnamespace \
-         JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') \
-         JOIN pg_class t ON t.oid = d.refobjid JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid \
-         WHERE s.schemaname = current_schema() ORDER BY used DESC LIMIT 1) x",
-        ),
+        question: Question::postgres(concat!(
+            sequences!(),
+            "SELECT CAST(used AS text), words, hidden FROM (SELECT 100.0 * coalesce(q.last, 0) / nullif(CASE WHEN q.increment > 0 \
+                        THEN least(q.max, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 \
+                                          ELSE 9223372036854775807 END) \
+                        ELSE greatest(q.min, CASE a.atttypid WHEN 'int2'::regtype THEN -32768 WHEN 'int4'::regtype THEN -2147483648 \
+                                             ELSE -9223372036854775808 END) END, 0) AS used, \
+                    format('%s is at %s', coalesce(t.relname || '.' || a.attname, q.relname), coalesce(q.last, 0)) AS words, hidden \
+             FROM q LEFT JOIN use u ON u.seq = q.oid LEFT JOIN pg_class t ON t.oid = u.rel \
+             LEFT JOIN pg_attribute a ON a.attrelid = u.rel AND a.attnum = u.att \
+             WHERE NOT q.cycle ORDER BY used DESC NULLS LAST LIMIT 1) x"
+        )),
         judge: Judge::Quantity(Limits::new(Unit::Percent, 85.0, 95.0), |case| {
             Ok(Measured {
-                value: case.number(0).ok_or("no sequence")?,
+                value: case.number(0).ok_or("no sequence that this role may read")?,
                 words: case.text(1).to_owned(),
                 hint: Some(
                     "widen the column to bigint in a migration; dlc migrate plan tells what that costs".to_owned(),
@@ -58,17 +81,20 @@ pub(super) const CHECKS: &[Check] = &[
         cause: "Rows were inserted with numbers of their own, and the sequence does not know: the next insert fails as a duplicate.",
         fix: "Set the sequence past the largest number.",
         engine: Some(Engine::Postgres),
-        question: Question::postgres(
-            "SELECT format('%s is at %s, %s.%s at %s', s.sequencename, coalesce(s.last_value, 0), t.relname, a.attname, m.largest), \
-                format('SELECT setval(%L, %s);', c.oid::regclass::text, m.largest) \
-         FROM pg_sequences s JOIN pg_class c ON c.relname = s.sequencename AND c.relnamespace = s.schemaname::regnamespace \
-         JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') \
-         JOIN pg_class t ON t.oid = d.refobjid JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid, \
-         LATERAL (SELECT CAST(CAST((xpath('//m/text()', query_to_xml(format('SELECT max(%I) AS m FROM %I.%I', a.attname, \
-                      s.schemaname, t.relname), false, true, '')))[1] AS text) AS bigint) AS largest) m \
-         WHERE s.schemaname = current_schema() AND has_table_privilege(t.oid, 'SELECT') \
-           AND m.largest > coalesce(s.last_value, 0) ORDER BY 1",
-        ),
+        question: Question::postgres(concat!(
+            sequences!(),
+            "SELECT format('%s is at %s, %s.%s at %s', q.relname, coalesce(q.last, q.start), t.relname, a.attname, m.furthest), \
+                    format('SELECT setval(%L, %s);', q.oid::regclass::text, m.furthest) \
+             FROM q JOIN use u ON u.seq = q.oid JOIN pg_class t ON t.oid = u.rel AND t.relkind IN ('r', 'p') \
+             JOIN pg_attribute a ON a.attrelid = u.rel AND a.attnum = u.att AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) \
+             CROSS JOIN LATERAL (SELECT CAST(CAST((xpath('//m/text()', query_to_xml(format('SELECT %s(%I) AS m FROM %s', \
+                                     CASE WHEN q.increment > 0 THEN 'max' ELSE 'min' END, a.attname, t.oid::regclass), \
+                                     false, true, '')))[1] AS text) AS bigint) AS furthest) m \
+             CROSS JOIN LATERAL (SELECT CASE WHEN q.last IS NULL THEN q.start ELSE q.last + q.increment END AS next) n \
+             WHERE has_column_privilege(t.oid, a.attnum, 'SELECT') AND NOT q.cycle \
+               AND CASE WHEN q.increment > 0 THEN n.next <= m.furthest ELSE n.next >= m.furthest END \
+             ORDER BY 1"
+        )),
         judge: Judge::Case(|case| {
             if case.rows.is_empty() {
                 return Verdict::ok("none");
