@@ -21,6 +21,7 @@ mod cli_migrate_verify;
 mod contract_coupons;
 mod docs;
 mod docs_migrations;
+mod docs_observability;
 mod http_coupons;
 mod http_document;
 mod http_errors;

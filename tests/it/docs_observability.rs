@@ -1,0 +1,77 @@
+//! docs/observability.md and the alert rules against what a running service really tells.
+
+use std::{collections::BTreeSet, process::Command};
+
+use serde_json::json;
+
+use crate::harness::{Engine, OnEngine, Server};
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The families that a service tells of once it has been used.
+async fn told() -> BTreeSet<String> {
+    let server = Server::on(Engine::Sqlite).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 1})).await;
+    let started = std::time::Instant::now();
+    loop {
+        let text = server.get("/metrics").await.text;
+        let families: BTreeSet<String> = text
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned()))
+            .collect();
+        if families.contains("dlc_check_status") {
+            return families;
+        }
+        assert!(started.elapsed().as_secs() < 30, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_every_documented_one_is_told() {
+    let document = read("docs/observability.md");
+    let documented: BTreeSet<String> = document
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned()))
+        .collect();
+    assert_eq!(documented, told().await);
+}
+
+#[tokio::test]
+async fn the_alert_rules_are_accepted_by_promtool_and_use_metrics_that_exist() {
+    let promtool = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/promtool"))
+        .output()
+        .unwrap();
+    assert!(
+        promtool.status.success(),
+        "{}",
+        String::from_utf8_lossy(&promtool.stderr)
+    );
+    let promtool = String::from_utf8(promtool.stdout).unwrap();
+    let rules = "deployments/observability/alerts.yaml";
+    let checked = Command::new(promtool.trim())
+        .args(["check", "rules", rules])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let rules = read(rules);
+    let told = told().await;
+    let used: BTreeSet<&str> = rules
+        .split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|word| {
+            ["dlc_", "db_client_", "http_server_"]
+                .iter()
+                .any(|prefix| word.starts_with(prefix))
+        })
+        .collect();
+    assert!(used.len() >= 8, "{used:?}");
+    for metric in used {
+        let family = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|suffix| metric.strip_suffix(suffix).filter(|family| told.contains(*family)))
+            .unwrap_or(metric);
+        assert!(told.contains(family), "{metric} is told by nobody: {told:?}");
+    }
+}
