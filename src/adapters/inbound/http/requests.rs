@@ -113,14 +113,15 @@ impl Requests {
         all
     }
 
-    fn durations(&self, outcome: Outcome) -> Arc<Durations> {
+    fn record(&self, outcome: Outcome, took: Duration) {
         let known = self.0.finished.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(durations) = known.get(&outcome) {
-            return Arc::clone(durations);
+            durations.record(took);
+            return;
         }
         drop(known);
         let mut finished = self.0.finished.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(finished.entry(outcome).or_default())
+        finished.entry(outcome).or_default().record(took);
     }
 }
 
@@ -133,7 +134,7 @@ pub(super) struct Handled<'a> {
 impl Handled<'_> {
     /// It is answered; one that is given up by its client is not counted as finished.
     pub(super) fn finished(&self, outcome: Outcome) {
-        self.requests.durations(outcome).record(self.started.elapsed());
+        self.requests.record(outcome, self.started.elapsed());
     }
 }
 

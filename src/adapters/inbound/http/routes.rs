@@ -22,6 +22,15 @@ enum Segment {
 }
 
 static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    let mut routes = all();
+    routes.sort_by_key(|route| {
+        let is_parameter = |segment: &Segment| matches!(segment, Segment::Parameter);
+        route.segments.iter().filter(|segment| is_parameter(segment)).count()
+    });
+    routes
+});
+
+fn all() -> Vec<Route> {
     let documented = <Documented as OpenApi>::meta()
         .into_iter()
         .flat_map(|api| api.paths)
@@ -68,25 +77,31 @@ static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             }
         })
         .collect()
-});
+}
 
 impl Route {
-    fn fits(&self, path: &str) -> bool {
-        let mut asked = path.split('/');
-        self.segments.iter().all(|segment| match (segment, asked.next()) {
-            (Segment::Literal(is), Some(asked)) => is == asked,
-            (Segment::Parameter, Some(asked)) => !asked.is_empty(),
-            (_, None) => false,
-        }) && asked.next().is_none()
+    fn fits(&self, path: &[&str]) -> bool {
+        self.segments.len() == path.len()
+            && self.segments.iter().zip(path).all(|(segment, asked)| match segment {
+                Segment::Literal(is) => is == asked,
+                Segment::Parameter => !asked.is_empty(),
+            })
     }
 }
 
-/// The route that a path belongs to; a literal one comes before one with a parameter, as it does for poem.
+/// Segments of a path at most; a longer one belongs to no route.
+const MAX_SEGMENTS: usize = 12;
+
+/// The route that a path belongs to; a literal one comes before one with a parameter, as it does for poem. Every request asks,
+/// so the path is taken apart once and on the stack.
 pub(super) fn find(path: &str) -> Option<&'static Route> {
-    let fitting = || ROUTES.iter().filter(|route| route.fits(path));
-    fitting()
-        .find(|route| route.template == path)
-        .or_else(|| fitting().next())
+    let mut segments = [""; MAX_SEGMENTS];
+    let mut count = 0;
+    for segment in path.split('/') {
+        *segments.get_mut(count)? = segment;
+        count += 1;
+    }
+    ROUTES.iter().find(|route| route.fits(&segments[..count]))
 }
 
 #[cfg(test)]

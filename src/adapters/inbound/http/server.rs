@@ -4,7 +4,18 @@
 //! poem's own server gives no connection a time limit, closes on clients whose next request is under way, and spins at full
 //! speed when the process has no descriptor left. Not here: what a request may cost (`middleware`), when to leave (`bootstrap`).
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use http_body_util::combinators::BoxBody;
@@ -14,7 +25,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use poem::{
@@ -23,12 +34,12 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
     time::timeout,
 };
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 /// Pause after a failed accept: time for a descriptor to be closed.
@@ -36,9 +47,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection without a request stays when the service leaves: its next request may be on its way.
 const LINGER: Duration = Duration::from_millis(500);
-
-/// Longest time in which a client takes nothing of its answer.
-const STALLED: Duration = Duration::from_secs(30);
 
 /// Largest head of a request in bytes: request line and headers. Above it hyper answers 431.
 const MAX_HEAD: usize = 64 * 1024;
@@ -51,7 +59,8 @@ const MAX_STREAMS: u32 = 128;
 pub struct ConnectionLimits {
     /// Most connections at a time; more wait in the kernel's queue.
     pub max_connections: usize,
-    /// Longest wait for the head of a request, on a connection that is idle too.
+    /// Longest wait for the head of a request, on a connection that is idle too, and for a client that takes nothing of its
+    /// answer. It is looked at twice in that time, so it can be half as much more.
     pub header_timeout: Duration,
 }
 
@@ -106,27 +115,70 @@ struct Serving<E> {
     stop: CancellationToken,
 }
 
-impl<E: Endpoint<Output = Response>> Serving<E> {
-    async fn answer(
-        &self,
-        request: hyper::Request<Incoming>,
-        local: SocketAddr,
-        remote: SocketAddr,
-    ) -> hyper::Response<BoxBody<Bytes, io::Error>> {
+/// One connection, and what has happened on it.
+struct Connection<E> {
+    serving: Arc<Serving<E>>,
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// Requests that are being handled.
+    requests: AtomicUsize,
+    progress: Arc<Progress>,
+}
+
+/// A request that is being handled, until it is answered or its client takes it back.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn new(requests: &'a AtomicUsize) -> Self {
+        requests.fetch_add(1, Ordering::Relaxed);
+        Self(requests)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts what a client cannot do without end: requests begun, and parts of answers taken. One clock per connection looks at
+/// it now and then; a timer per request would cost more than all the rest of a small one.
+#[derive(Debug, Default)]
+struct Progress(AtomicUsize);
+
+impl Progress {
+    fn made(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Connection<E> {
+    async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<BoxBody<Bytes, io::Error>> {
+        self.progress.made();
+        let _busy = Busy::new(&self.requests);
         let version = request.version();
-        let request = (
-            request,
-            LocalAddr(local.into()),
-            RemoteAddr(remote.into()),
-            Scheme::HTTP,
-        )
-            .into();
-        let mut response = self.endpoint.get_response(request).await;
-        if self.stop.is_cancelled() && version < Version::HTTP_2 {
+        let addresses = (LocalAddr(self.local.into()), RemoteAddr(self.remote.into()));
+        let request = (request, addresses.0, addresses.1, Scheme::HTTP).into();
+        let mut response = self.serving.endpoint.get_response(request).await;
+        if self.serving.stop.is_cancelled() && version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response.into()
+    }
+
+    /// Resolves when nothing happens any more.
+    async fn idle(&self, limit: Duration) {
+        let mut seen = self.progress.0.load(Ordering::Relaxed);
+        let mut looks = 0;
+        while looks < 2 {
+            tokio::time::sleep(limit / 2).await;
+            let now = self.progress.0.load(Ordering::Relaxed);
+            // A request that is handled has a limit of its own.
+            let is_busy = now != seen || self.requests.load(Ordering::Relaxed) > 0;
+            looks = if is_busy { 0 } else { looks + 1 };
+            seen = now;
+        }
     }
 }
 
@@ -151,22 +203,86 @@ where
             Err(_) => return Err("it said nothing".to_owned()),
         },
     };
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(STALLED));
-    let service = service_fn(|request| {
-        let serving = Arc::clone(serving);
-        async move { Ok::<_, Infallible>(serving.answer(request, local, remote).await) }
+    let progress = Arc::new(Progress::default());
+    let stream = Stream {
+        inner: stream,
+        progress: Arc::clone(&progress),
+    };
+    let shared = Arc::new(Connection {
+        serving: Arc::clone(serving),
+        local,
+        remote,
+        requests: AtomicUsize::new(0),
+        progress,
     });
-    let builder = protocol(is_http2, limits.header_timeout);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
+    let service = service_fn(|request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+    });
+    let builder = protocol(is_http2);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended =
         |result: Result<(), Box<dyn std::error::Error + Send + Sync>>| result.map_err(|error| error.to_string());
+    let mut idle = pin!(shared.idle(limits.header_timeout));
     tokio::select! {
         result = connection.as_mut() => return ended(result),
+        () = idle.as_mut() => return Err("nothing happened on it any more".to_owned()),
         () = async { if is_http2 { stop.cancelled().await } else { lingered(stop).await } } => {}
     }
     connection.as_mut().graceful_shutdown();
-    ended(connection.await)
+    tokio::select! {
+        result = connection => ended(result),
+        () = idle => Err("nothing happened on it any more".to_owned()),
+    }
+}
+
+/// A TCP stream that notes when something of an answer was taken.
+struct Stream {
+    inner: TcpStream,
+    progress: Arc<Progress>,
+}
+
+impl Stream {
+    fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.progress.made();
+        }
+        written
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.noted(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.noted(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
 }
 
 /// A while after the service began to leave.
@@ -175,17 +291,11 @@ async fn lingered(stop: &CancellationToken) {
     tokio::time::sleep(LINGER).await;
 }
 
-fn protocol(is_http2: bool, header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+fn protocol(is_http2: bool) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(MAX_HEAD);
+    builder.http1().header_read_timeout(None).max_buf_size(MAX_HEAD);
     builder
         .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(header_timeout)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
     if is_http2 {
