@@ -13,8 +13,6 @@ use std::{
 
 use poem::http::{Method, StatusCode};
 
-use super::routes::Route;
-
 /// Upper bounds of the histogram's buckets in seconds, as OpenTelemetry's HTTP conventions advise; one more bucket holds what
 /// is above the last.
 pub(super) const BUCKETS: [f64; 14] = [
@@ -45,11 +43,11 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new(route: Option<&'static Route>, method: &Method, status: StatusCode, code: &'static str) -> Self {
+    pub(super) fn new(route: Option<&'static str>, method: &Method, status: StatusCode, code: &'static str) -> Self {
         const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = METHODS.into_iter().find(|known| *known == method.as_str());
         Self {
-            route: route.map_or("", |route| &route.template),
+            route: route.unwrap_or_default(),
             method: method.unwrap_or("_OTHER"),
             status: status.as_u16(),
             code,

@@ -17,6 +17,7 @@ mod migrator;
 mod monitor;
 mod ping;
 mod reads;
+mod schema;
 mod session;
 mod statistics;
 mod url;
@@ -26,7 +27,8 @@ pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wai
 pub use coupons::SeaOrmCouponRepository;
 pub use inspection::SqlInspector;
 pub use migration::{Atomicity, Kind, MIGRATIONS, Migration, Script};
-pub use migrator::{MigratorSettings, SqlMigrator, catalogue};
+pub use migrator::{MigratorSettings, SqlMigrator};
 pub use monitor::SqlMonitor;
 pub use ping::Pinger;
+pub use schema::catalogue;
 pub use url::{DatabaseUrl, UrlError};

@@ -33,7 +33,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
         let id = request.extensions().get::<RequestId>().cloned();
         let route = routes::find(uri.path());
         let handled = self.requests.enter();
-        let finished = |status, code| handled.finished(Outcome::new(route, &method, status, code));
+        let template = route.map(|route| route.template.as_str());
+        let finished = |status, code| handled.finished(Outcome::new(template, &method, status, code));
         let error = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => {
                 finished(response.status(), "");

@@ -24,7 +24,12 @@ use dlc_application::{
 
 use migration::Migration;
 
-use crate::{connection::DatabaseOptions, error, migrator, session::Session};
+use crate::{
+    connection::DatabaseOptions,
+    error,
+    schema::{catalogue, history, work},
+    session::Session,
+};
 
 pub(crate) use preflight::preflight;
 
@@ -69,7 +74,7 @@ impl SqlInspector {
 #[async_trait]
 impl DatabaseInspector for SqlInspector {
     async fn inspect(&self, config: ConfigFacts, inquiry: &Inquiry, limit: Duration) -> Facts {
-        let known = migrator::known(self.migrations, self.options.url.engine());
+        let known = work::known(self.migrations, self.options.url.engine());
         let round = Round {
             options: &self.options,
             inquiry,
@@ -115,8 +120,8 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 async fn read_history(session: &mut Session, facts: &mut Facts, round: &Round<'_>) -> bool {
     let words = |e: sqlx::Error| error::words(&e);
     let history = async {
-        let history = migrator::read_history(session, round.known).await.map_err(words)?;
-        let drift = timed(async { migrator::changes_since_recorded(session).await.map_err(words) }).await;
+        let history = history::read_as_a_guest(session, round.known).await.map_err(words)?;
+        let drift = timed(async { catalogue::changes_since_recorded(session).await.map_err(words) }).await;
         session.execute("ROLLBACK").await.map_err(words)?;
         Ok((history, drift))
     };
@@ -126,7 +131,7 @@ async fn read_history(session: &mut Session, facts: &mut Facts, round: &Round<'_
     let value = match found.value {
         Ok(Ok((history, drift))) => {
             facts.drift = Some(drift);
-            facts.pending_sql = migrator::statements_of(round.migrations, history.pending(), session.engine());
+            facts.pending_sql = work::statements_of(round.migrations, history.pending(), session.engine());
             Ok(history)
         }
         Ok(Err(why)) => {

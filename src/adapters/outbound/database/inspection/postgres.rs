@@ -14,7 +14,7 @@ use sqlx::{Executor, PgConnection, Row};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Round, certificate, timed};
-use crate::{connection::DatabaseOptions, error, migrator, session::Session};
+use crate::{connection::DatabaseOptions, error, schema::holder, session::Session};
 
 /// How often the way there and back is measured (§3.3, CAP004).
 const ROUND_TRIPS: usize = 5;
@@ -197,7 +197,7 @@ async fn server(session: &mut PgConnection, options: &DatabaseOptions) -> Result
     }
     trips.sort_unstable();
     server.round_trip = trips[ROUND_TRIPS / 2];
-    server.migration_lock_holder = migrator::holder_in_words(session).await.map_err(failed)?;
+    server.migration_lock_holder = holder::holder_in_words(session).await.map_err(failed)?;
     Ok((server, pid))
 }
 

@@ -3,19 +3,16 @@
 //! SeaORM's own runner takes no lock (most of several starting instances fail), leaves SQLite without transactions, and
 //! refuses even to tell the status of a database that is newer than the binary. So dlc runs the same migrations itself and
 //! keeps SeaORM's table. Start at [`SqlMigrator`]: a run goes to `postgres/` or `sqlite/`, which lock, and execute what
-//! `work` says; `history` and `catalogue` are what the database remembers; `plan` and `verify` rehearse on a `scratch` copy
+//! `schema/work` says; `plan` and `verify` rehearse on a `scratch` copy
 //! of the structure.
 //!
 //! Not here: the SQL (`migration/`), what may be run (`operations/migrate`).
 
-mod catalogue;
-mod history;
 mod plan;
 mod postgres;
 mod scratch;
 mod sqlite;
 mod verify;
-mod work;
 
 use std::{
     os::unix::fs::MetadataExt,
@@ -36,13 +33,15 @@ use dlc_application::{
 };
 use migration::Migration;
 
-use self::work::Work;
-use crate::{connection::DatabaseOptions, error, session::Session};
-
-pub use catalogue::catalogue;
-pub(crate) use catalogue::changes_since_recorded;
-pub(crate) use postgres::holder_in_words;
-pub(crate) use work::{known, statements_of};
+use crate::{
+    connection::DatabaseOptions,
+    error,
+    schema::{
+        catalogue, history, holder,
+        work::{self, Work, known},
+    },
+    session::Session,
+};
 
 /// How often a waiting process says so.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -65,13 +64,6 @@ pub struct MigratorSettings {
 pub struct SqlMigrator {
     options: DatabaseOptions,
     settings: MigratorSettings,
-}
-
-/// The history, as the first thing that a look of somebody else's is about. The tables are looked for first: the database
-/// may be none of dlc's, and an error in its log would be noise.
-pub(crate) async fn read_history(session: &mut Session, known: &[Known]) -> Result<History, sqlx::Error> {
-    let found = history::find(session).await?;
-    history::read(session, &found, known).await
 }
 
 /// Tables in one schema and a search path that selects another one: new tables would be made beside the old ones.
@@ -157,7 +149,7 @@ impl SchemaMigrator for SqlMigrator {
             let holder = match self.engine() {
                 Engine::Sqlite => sqlite::holder(self.options.sqlite_path()?),
                 // A name for whoever holds the lock is worth a line, and its lack is no reason to fail.
-                Engine::Postgres => postgres::holder(&mut session, found.holder).await.unwrap_or_default(),
+                Engine::Postgres => holder::holder(&mut session, found.holder).await.unwrap_or_default(),
             };
             Ok(MigrationOverview { history, holder })
         }

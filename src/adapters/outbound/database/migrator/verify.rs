@@ -13,7 +13,8 @@ use dlc_application::{
     },
 };
 
-use super::{Run, SqlMigrator, catalogue, history, postgres, scratch::Scratch, sqlite, work};
+use super::{Run, SqlMigrator, postgres, scratch::Scratch, sqlite};
+use crate::schema::{catalogue, history, work};
 use crate::{error, session::Session};
 
 /// What the live schema lacks, or has beyond, what these migrations make.

@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 use dlc_application::ports::migrations::{Holder, MigrateError, MigrationEvent, MigrationStep};
 
 use self::{lock::Lock, watch::Watch};
-use super::{Run, Wait, history, work::Work};
+use super::{Run, Wait};
+use crate::schema::{history, work::Work};
 use crate::{
     connection::{DatabaseOptions, Pooler},
     error, inspection,
     session::Session,
 };
-
-pub(super) use lock::holder;
-pub(crate) use lock::holder_in_words;
 
 /// The first pause after a table was not to be had; it doubles.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

@@ -12,7 +12,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 pub(super) use postgres::cannot_run_in_a_transaction;
 
-use super::{SqlMigrator, catalogue, postgres::is_direct, work::Work};
+use super::{SqlMigrator, postgres::is_direct};
+use crate::schema::{catalogue, work::Work};
 use crate::{error, session::Session};
 
 /// What a rehearsed statement did to one table.

@@ -19,7 +19,8 @@ use dlc_application::{
 };
 
 use self::lock::Lock;
-use super::{Run, Wait, history};
+use super::{Run, Wait};
+use crate::schema::history;
 use crate::{connection::companion, error, inspection, session::Session, writer};
 
 pub(super) use lock::holder;

@@ -88,7 +88,7 @@ fn query(engine: Engine, more: &str) -> String {
 }
 
 /// Every table, column, constraint and index of the session's schema, by table, in the order of their definition.
-pub(super) async fn objects(session: &mut Session) -> Result<Vec<SchemaObject>, sqlx::Error> {
+pub(crate) async fn objects(session: &mut Session) -> Result<Vec<SchemaObject>, sqlx::Error> {
     let rows = session.rows(&query(session.engine(), ""), &[]).await?;
     Ok(rows.into_iter().filter_map(object).collect())
 }
@@ -116,12 +116,12 @@ fn lines(objects: &[SchemaObject]) -> Vec<[&str; 4]> {
 }
 
 /// A short sum of all objects.
-pub(super) fn fingerprint(objects: &[SchemaObject]) -> String {
+pub(crate) fn fingerprint(objects: &[SchemaObject]) -> String {
     checksum(lines(objects).into_iter().flatten())
 }
 
 /// Records the schema as it is now, so that a later look can name what has changed since.
-pub(super) async fn record(session: &mut Session, recorded_by: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn record(session: &mut Session, recorded_by: &str) -> Result<(), sqlx::Error> {
     let objects = objects(session).await?;
     let json = json!(lines(&objects)).to_string();
     session

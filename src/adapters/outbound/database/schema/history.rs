@@ -54,7 +54,7 @@ const TABLES: [(&str, &str); 4] = [
 ];
 
 /// Makes the tables that are missing, under the migration lock. SQLite names its lock's holder in a file, not in a table.
-pub(super) async fn install(session: &mut Session) -> Result<(), sqlx::Error> {
+pub(crate) async fn install(session: &mut Session) -> Result<(), sqlx::Error> {
     for (table, columns) in TABLES {
         if (table == OWN_TABLES[2] && session.engine() == Engine::Sqlite) || exists(session, table).await? {
             continue;
@@ -65,7 +65,7 @@ pub(super) async fn install(session: &mut Session) -> Result<(), sqlx::Error> {
 }
 
 /// Whether a table is there.
-pub(super) async fn exists(session: &mut Session, table: &str) -> Result<bool, sqlx::Error> {
+pub(crate) async fn exists(session: &mut Session, table: &str) -> Result<bool, sqlx::Error> {
     let sql = match session.engine() {
         Engine::Postgres => format!("SELECT CAST(to_regclass('{table}') AS text)"),
         Engine::Sqlite => format!("SELECT name FROM sqlite_master WHERE type = 'table' AND name = '{table}'"),
@@ -80,9 +80,9 @@ pub(crate) struct Found {
     /// Whether dlc's notes are there.
     notes: bool,
     /// Whether the holder's table is there.
-    pub(super) holder: bool,
+    pub(crate) holder: bool,
     /// The schema that the history is in, and the one that new tables would be made in, when they differ (PostgreSQL).
-    pub(super) elsewhere: Option<(String, String)>,
+    pub(crate) elsewhere: Option<(String, String)>,
 }
 
 /// Finds the runner's tables, as the first question of a look.
@@ -235,15 +235,15 @@ fn record_of(mut columns: impl Iterator<Item = Option<String>>) -> Record {
 
 /// How far a run has come with one migration.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
-    pub(super) took: Duration,
-    pub(super) reached: usize,
-    pub(super) finished: bool,
+pub(crate) struct Progress {
+    pub(crate) took: Duration,
+    pub(crate) reached: usize,
+    pub(crate) finished: bool,
 }
 
 /// Notes how far a run has come. The time of SeaORM's table is the database's, so that instances with different clocks
 /// agree.
-pub(super) async fn record(
+pub(crate) async fn record(
     session: &mut Session,
     work: &Work,
     applied_by: &str,
@@ -262,7 +262,7 @@ pub(super) async fn record(
 }
 
 /// Writes dlc's own note.
-pub(super) async fn note(
+pub(crate) async fn note(
     session: &mut Session,
     work: &Work,
     applied_by: &str,
@@ -301,13 +301,13 @@ pub(super) async fn note(
 }
 
 /// Whether a migration is entered in SeaORM's table by now.
-pub(super) async fn is_entered(session: &mut Session, version: &str) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_entered(session: &mut Session, version: &str) -> Result<bool, sqlx::Error> {
     let sql = "SELECT version FROM seaql_migrations WHERE version = $1";
     Ok(session.text(sql, &[version]).await?.is_some())
 }
 
 /// Enters a migration into SeaORM's table; one that is there already is an error.
-pub(super) async fn enter(session: &mut Session, version: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn enter(session: &mut Session, version: &str) -> Result<(), sqlx::Error> {
     let now = match session.engine() {
         Engine::Sqlite => "CAST(strftime('%s', 'now') AS INTEGER)",
         Engine::Postgres => "CAST(extract(epoch FROM clock_timestamp()) AS bigint)",
@@ -317,7 +317,7 @@ pub(super) async fn enter(session: &mut Session, version: &str) -> Result<(), sq
 }
 
 /// Notes that the revert of a migration has begun that is no transaction.
-pub(super) async fn begin_revert(session: &mut Session, work: &Work, by: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn begin_revert(session: &mut Session, work: &Work, by: &str) -> Result<(), sqlx::Error> {
     if work.stored {
         let sql =
             "UPDATE dlc_migrations SET finished = 0, reached = 0, statements = CAST($2 AS integer) WHERE version = $1";
@@ -339,17 +339,24 @@ pub(super) async fn begin_revert(session: &mut Session, work: &Work, by: &str) -
 }
 
 /// Notes how many statements are done.
-pub(super) async fn advance(session: &mut Session, version: &str, reached: usize) -> Result<(), sqlx::Error> {
+pub(crate) async fn advance(session: &mut Session, version: &str, reached: usize) -> Result<(), sqlx::Error> {
     let sql = "UPDATE dlc_migrations SET reached = CAST($2 AS integer) WHERE version = $1";
     session.rows(sql, &[version, &reached.to_string()]).await.map(drop)
 }
 
 /// Notes a migration as not applied.
-pub(super) async fn forget(session: &mut Session, version: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn forget(session: &mut Session, version: &str) -> Result<(), sqlx::Error> {
     for table in [OWN_TABLES[0], OWN_TABLES[1]] {
         session
             .rows(&format!("DELETE FROM {table} WHERE version = $1"), &[version])
             .await?;
     }
     Ok(())
+}
+
+/// The history, as the first thing that a look is about. The tables are looked for first: the database may be none of dlc's,
+/// and an error in its log would be noise.
+pub(crate) async fn read_as_a_guest(session: &mut Session, known: &[Known]) -> Result<History, sqlx::Error> {
+    let found = find(session).await?;
+    read(session, &found, known).await
 }

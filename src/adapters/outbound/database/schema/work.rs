@@ -14,24 +14,24 @@ use sha2::{Digest, Sha256};
 
 /// One migration, ready to be run in one direction.
 #[derive(Clone, Debug)]
-pub(super) struct Work {
-    pub(super) name: String,
-    pub(super) kind: Option<MigrationKind>,
+pub(crate) struct Work {
+    pub(crate) name: String,
+    pub(crate) kind: Option<MigrationKind>,
     /// Its statements stand and fall together.
-    pub(super) transaction: bool,
+    pub(crate) transaction: bool,
     /// The statements come from the database.
-    pub(super) stored: bool,
-    pub(super) statements: Vec<String>,
+    pub(crate) stored: bool,
+    pub(crate) statements: Vec<String>,
     /// What is noted when it is applied.
-    pub(super) note: Note,
+    pub(crate) note: Note,
 }
 
 /// What is noted of an applied migration besides the run itself.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Note {
-    pub(super) checksum: String,
-    pub(super) kind: &'static str,
-    pub(super) down: Vec<String>,
+pub(crate) struct Note {
+    pub(crate) checksum: String,
+    pub(crate) kind: &'static str,
+    pub(crate) down: Vec<String>,
 }
 
 fn statements(script: &Script, engine: Engine) -> &'static [&'static str] {
@@ -42,7 +42,7 @@ fn statements(script: &Script, engine: Engine) -> &'static [&'static str] {
 }
 
 /// SHA-256 of statements, in hexadecimal. A byte that no statement holds stands between them.
-pub(super) fn checksum<'a>(statements: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn checksum<'a>(statements: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for statement in statements {
         hash.update(statement.as_bytes());
@@ -92,7 +92,7 @@ pub(crate) fn statements_of<'a>(
 }
 
 /// What applying a migration of this binary does.
-pub(super) fn up(migration: &Migration, engine: Engine) -> Work {
+pub(crate) fn up(migration: &Migration, engine: Engine) -> Work {
     let owned = |script: &Script| statements(script, engine).iter().map(|sql| (*sql).to_owned()).collect();
     let up: Vec<String> = owned(&migration.up);
     Work {
@@ -131,7 +131,7 @@ fn down_by_stored(history: &History, name: &str) -> Option<Work> {
 }
 
 /// What a run has to do, in order.
-pub(super) fn plan(
+pub(crate) fn plan(
     migrations: &[Migration],
     engine: Engine,
     history: &History,
@@ -171,7 +171,7 @@ pub(super) fn plan(
 }
 
 /// Refuses what takes something away and was not allowed to.
-pub(super) fn refuse_destructive(request: &RunRequest, plan: &[Work]) -> Result<(), MigrateError> {
+pub(crate) fn refuse_destructive(request: &RunRequest, plan: &[Work]) -> Result<(), MigrateError> {
     let RunRequest::Up(request) = request else {
         return Ok(());
     };
