@@ -1,6 +1,7 @@
 //! The life of the service: handlers, listener, gate, serving, leaving (§3.4, §3.5, C17).
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -66,9 +67,23 @@ pub(super) async fn serve(
 
     let readiness = Arc::new(Readiness::new(started));
     let api = Api::new(Arc::clone(&readiness), services::admission(config));
-    let (listener, address) = listen(config).await?;
+    let (listener, address) = listen(config.server.host, config.server.port, "--port").await?;
+    tracing::info!(address, "listening");
     let stop = CancellationToken::new();
-    let endpoint = api.endpoint(services::disclosure(config), services::limits(config));
+    let limits = services::limits(config);
+    let metrics_here = config.metrics.listen.is_none();
+    let endpoint = api.endpoint(services::disclosure(config), limits, metrics_here);
+    if let Some(address) = config.metrics.listen {
+        let (listener, address) = listen(address.ip(), address.port(), "metrics.listen").await?;
+        tracing::info!(address, "metrics");
+        let endpoint = api.metrics_endpoint(limits);
+        tokio::spawn(server::serve(
+            listener,
+            endpoint,
+            services::connection_limits(config),
+            stop.clone(),
+        ));
+    }
     let connections = services::connection_limits(config);
     // No time limit here: `leave` keeps the time, and knows requests from connections that only began one.
     let server = tokio::spawn(server::serve(listener, endpoint, connections, stop.clone()));
@@ -116,19 +131,17 @@ fn warn_about(config: &Config, selected: &SelectedDatabase) {
     }
 }
 
-async fn listen(config: &Config) -> Result<(TcpListener, String), Failure> {
-    let (host, port) = (config.server.host, config.server.port);
+async fn listen(host: IpAddr, port: u16, setting: &str) -> Result<(TcpListener, String), Failure> {
     let failed = |error: std::io::Error| {
         let message = format!("cannot listen on {host}:{port}: {}", plain(&error));
         Failure::new(Exit::Failed, "listen_failed", message).hint(if error.kind() == std::io::ErrorKind::AddrInUse {
-            "another program has that port: stop it, or take another one with --port"
+            format!("another program has that port: stop it, or take another one with {setting}")
         } else {
-            "choose another address with --host, or another port with --port"
+            format!("choose another address, or another port with {setting}")
         })
     };
     let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?.to_string();
-    tracing::info!(address, "listening");
     Ok((listener, address))
 }
 

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod database;
 pub mod layers;
 pub mod log;
+pub mod metrics;
 pub mod migrate;
 mod profile;
 mod reader;
@@ -20,6 +21,7 @@ pub use auth::AuthConfig;
 pub use database::{DatabaseConfig, SelectedDatabase};
 pub use layers::{Flag, Sources};
 pub use log::LogConfig;
+pub use metrics::MetricsConfig;
 pub use migrate::MigrateConfig;
 pub use profile::Profile;
 pub use server::ServerConfig;
@@ -36,6 +38,7 @@ pub const SECTIONS: &[Section] = &[
     MigrateConfig::SECTION,
     AuthConfig::SECTION,
     LogConfig::SECTION,
+    MetricsConfig::SECTION,
     ShutdownConfig::SECTION,
 ];
 
@@ -59,6 +62,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Figures.
+    pub metrics: MetricsConfig,
     /// Leaving.
     pub shutdown: ShutdownConfig,
     /// What is odd but no reason to refuse: unknown names, sources that disagree.
@@ -132,6 +137,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let migrate = MigrateConfig::read(&mut reader);
     let auth = AuthConfig::read(&mut reader);
     let log = LogConfig::read(&mut reader);
+    let metrics = MetricsConfig::read(&mut reader);
     let shutdown = ShutdownConfig::read(&mut reader);
     let provenance = reader.finish()?;
     let (selected, disagreements) = database::select(&database, &layers, profile);
@@ -142,6 +148,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         migrate,
         auth,
         log,
+        metrics,
         shutdown,
         warnings: Warnings {
             unknown: layers.unknown(),

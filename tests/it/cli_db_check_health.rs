@@ -767,3 +767,28 @@ async fn somebody_else_s_tables_are_no_reason_to_migrate() {
     let required = one(&database, "MIG001", &["--require-current"]).await;
     assert_one(&required, "MIG001", "fail", "never migrated: 5 pending");
 }
+
+#[tokio::test]
+async fn a_server_that_is_far_away_is_told_by_its_round_trip_and_by_the_time_to_connect() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let cluster = postgres::cluster().await;
+    let proxy = Proxy::to(cluster.port).await;
+    proxy.delay(200);
+    let far = database
+        .url
+        .replace(&format!(":{}/", cluster.port), &format!(":{}/", proxy.port));
+    let arguments = [
+        "db",
+        "check",
+        "--only",
+        "CAP003,CAP004",
+        "--timeout",
+        "30s",
+        "--format",
+        "json",
+    ];
+    let checked = Dlc::new().env("DATABASE_URL", &far).run(&arguments).await;
+    let trip = assert_one(&checked, "CAP004", "warn", "");
+    assert!(trip["value"].as_f64().unwrap() >= 0.2, "{trip}");
+    assert_one(&checked, "CAP003", "warn", "");
+}

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, process::Command};
 
 use serde_json::json;
 
-use crate::harness::{Engine, OnEngine, Server};
+use crate::harness::{Database, Engine, OnEngine, Server};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -74,4 +74,28 @@ async fn the_alert_rules_are_accepted_by_promtool_and_use_metrics_that_exist() {
             .unwrap_or(metric);
         assert!(told.contains(family), "{metric} is told by nobody: {told:?}");
     }
+}
+
+#[tokio::test]
+async fn metrics_can_have_a_listener_of_their_own() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let database = Database::migrated(Engine::Sqlite).await;
+    let dlc = database.dlc().env("DLC_METRICS__LISTEN", &format!("127.0.0.1:{port}"));
+    let server = Server::start_as(database, dlc, &[]).await;
+    server.get("/metrics").await.assert_problem(404, "route_not_found");
+    assert_eq!(server.get("/healthz").await.status, 200);
+    let at = |path: &str| server.client.get(format!("http://127.0.0.1:{port}{path}")).send();
+    let metrics = at("/metrics").await.unwrap();
+    assert_eq!(metrics.status(), 200);
+    let text = metrics.text().await.unwrap();
+    assert!(
+        text.contains("dlc_ready 1\n") && text.contains("http_route=\"/healthz\""),
+        "{text}"
+    );
+    assert_eq!(at("/healthz").await.unwrap().status(), 404);
+    assert_eq!(server.stop().await.code, 0);
 }

@@ -17,6 +17,7 @@ pub struct Proxy {
     accepting: JoinHandle<()>,
     connections: Arc<Mutex<Vec<Connection>>>,
     answers: Arc<AtomicUsize>,
+    delay_ms: Arc<AtomicUsize>,
 }
 
 struct Connection {
@@ -35,6 +36,8 @@ impl Proxy {
         let made = Arc::clone(&connections);
         let answers = Arc::new(AtomicUsize::new(usize::MAX));
         let wanted = Arc::clone(&answers);
+        let delay_ms = Arc::new(AtomicUsize::new(0));
+        let distance = Arc::clone(&delay_ms);
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
@@ -43,11 +46,11 @@ impl Proxy {
                 let sockets = Arc::new((client.try_clone().unwrap(), server.try_clone().unwrap()));
                 let round_trips = Arc::new(AtomicUsize::new(0));
                 let counted = Arc::clone(&round_trips);
-                let wanted = Arc::clone(&wanted);
+                let (wanted, distance) = (Arc::clone(&wanted), Arc::clone(&distance));
                 let copying = tokio::spawn(async move {
                     let mut client = TcpStream::from_std(client).unwrap();
                     let mut server = TcpStream::from_std(server).unwrap();
-                    let _ = copy(&mut client, &mut server, &counted, &wanted).await;
+                    let _ = copy(&mut client, &mut server, &counted, [&wanted, &distance]).await;
                     for socket in [client, server] {
                         let _ = socket.into_std().unwrap().shutdown(std::net::Shutdown::Both);
                     }
@@ -64,6 +67,7 @@ impl Proxy {
             accepting,
             connections,
             answers,
+            delay_ms,
         }
     }
 
@@ -74,6 +78,11 @@ impl Proxy {
             .iter()
             .map(|connection| connection.round_trips.load(Ordering::Relaxed));
         counts.max().unwrap_or_default()
+    }
+
+    /// Everything that the client says is held back for that long: a distance.
+    pub fn delay(&self, ms: usize) {
+        self.delay_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Each connection goes silent when it has passed on that many answers.
@@ -108,7 +117,7 @@ async fn copy(
     client: &mut TcpStream,
     server: &mut TcpStream,
     round_trips: &AtomicUsize,
-    answers: &AtomicUsize,
+    [answers, delay_ms]: [&AtomicUsize; 2],
 ) -> std::io::Result<()> {
     let (mut asked, mut answered) = ([0; 16_384], [0; 16_384]);
     let mut is_the_client_s_turn = true;
@@ -124,6 +133,8 @@ async fn copy(
                 {
                     std::future::pending::<()>().await;
                 }
+                let delay = delay_ms.load(Ordering::Relaxed);
+                tokio::time::sleep(std::time::Duration::from_millis(delay as u64)).await;
                 server.write_all(&asked[..length]).await?;
             }
             length = server.read(&mut answered) => {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use dlc_application::operations::readiness::Readiness;
-use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint};
+use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint, error::NotFoundError};
 
 use super::{admission::Admission, document, health, metrics, problem::Problem};
 
@@ -38,7 +38,7 @@ impl Gate {
     }
 
     /// The gate with the routes beside it that are always open.
-    pub(super) fn with_probes(self, probes: Routes, metrics: Routes) -> GatedRoutes {
+    pub(super) fn with_probes(self, probes: Routes, metrics: Option<Routes>) -> GatedRoutes {
         GatedRoutes {
             gate: self,
             probes,
@@ -62,7 +62,23 @@ impl Gate {
 pub(super) struct GatedRoutes {
     gate: Gate,
     probes: Routes,
-    metrics: Routes,
+    /// None where they have a listener of their own.
+    metrics: Option<Routes>,
+}
+
+/// What a listener for metrics alone answers.
+pub(super) struct OnlyMetrics(pub(super) Routes);
+
+impl Endpoint for OnlyMetrics {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        if request.uri().path() == metrics::PATH {
+            self.0.call(request).await
+        } else {
+            Err(NotFoundError.into())
+        }
+    }
 }
 
 impl Endpoint for GatedRoutes {
@@ -71,7 +87,10 @@ impl Endpoint for GatedRoutes {
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let path = request.uri().path();
         if path == metrics::PATH {
-            self.metrics.call(request).await
+            match &self.metrics {
+                Some(metrics) => metrics.call(request).await,
+                None => Err(NotFoundError.into()),
+            }
         } else if health::is_probe(path) {
             self.probes.call(request).await
         } else if let Some(behind) = self.gate.behind.get() {

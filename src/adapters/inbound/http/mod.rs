@@ -120,12 +120,25 @@ impl Api {
         }
     }
 
-    /// The endpoint for a server.
-    pub fn endpoint(&self, disclosure: Disclosure, limits: Limits) -> impl Endpoint<Output = Response> + 'static {
+    /// The endpoint for a server of `/metrics` alone.
+    pub fn metrics_endpoint(&self, limits: Limits) -> impl Endpoint<Output = Response> + 'static {
+        let (readiness, requests) = (Arc::clone(&self.readiness), Requests::default());
+        // Requests of a scraper are no traffic of the service.
+        middleware::wrap(gate::OnlyMetrics(self.metrics().boxed()), limits, readiness, requests)
+    }
+
+    /// The endpoint for a server; with `/metrics`, or without where that has a server of its own.
+    pub fn endpoint(
+        &self,
+        disclosure: Disclosure,
+        limits: Limits,
+        with_metrics: bool,
+    ) -> impl Endpoint<Output = Response> + 'static {
         let health = health::HealthApi::new(Arc::clone(&self.readiness), Arc::clone(&self.watch), disclosure);
         let probes = OpenApiService::new(health, document::TITLE, document::VERSION).into_endpoint();
         let metrics = self.metrics();
-        let routes = self.gate.clone().with_probes(probes.boxed(), metrics.boxed());
+        let metrics = with_metrics.then(|| metrics.boxed());
+        let routes = self.gate.clone().with_probes(probes.boxed(), metrics);
         middleware::wrap(routes, limits, Arc::clone(&self.readiness), self.requests.clone())
     }
 }
