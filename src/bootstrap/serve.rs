@@ -72,7 +72,12 @@ pub(super) async fn serve(
     let stop = CancellationToken::new();
     let limits = services::limits(config);
     let metrics_here = config.metrics.listen.is_none();
-    let endpoint = api.endpoint(services::disclosure(config), limits, metrics_here);
+    let endpoint = api.endpoint(
+        services::disclosure(config),
+        limits,
+        &config.server.cors_origins.0,
+        metrics_here,
+    );
     if let Some(address) = config.metrics.listen {
         let (listener, address) = listen(address.ip(), address.port(), "metrics.listen").await?;
         tracing::info!(address, "metrics");

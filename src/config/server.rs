@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::setting::{section, words};
+use super::setting::{SettingValue, section, words};
 
 words! {
     /// Who is told details about the database by the health routes.
@@ -16,6 +16,36 @@ words! {
         Loopback = "loopback",
         /// Administrators.
         Admin = "admin",
+    }
+}
+
+/// Origins of pages: scheme, host and port as a browser sends them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(pub Vec<String>);
+
+impl SettingValue for Origins {
+    const EXPECTED: &'static str = "origins such as https://app.example, separated by commas";
+    const TEXT: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+        let is_origin = |origin: &str| {
+            let host = origin
+                .strip_prefix("https://")
+                .or_else(|| origin.strip_prefix("http://"));
+            host.is_some_and(|host| {
+                let good = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+                !host.is_empty() && host.chars().all(good)
+            })
+        };
+        origins
+            .map(|origin| is_origin(origin).then(|| origin.to_ascii_lowercase()))
+            .collect::<Option<Vec<_>>>()
+            .map(Self)
+    }
+
+    fn show(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.join(", "))
     }
 }
 
@@ -38,6 +68,8 @@ section! {
         max_in_flight: u32 = "max_in_flight", |_| 256;
         /// Most requests that wait their turn; above it 503.
         max_queue: u32 = "max_queue", |_| 4096;
+        /// Origins of pages that may call the API from a browser, separated by commas. Unset: none but its own.
+        cors_origins: Origins = "cors_origins", |_| Origins::default();
         /// Who is told details by /api/health/db, /api/metrics/db and /readyz?verbose: public, loopback or admin.
         details: Details = "details", |profile| if profile.is_strict() { Details::Admin } else { Details::Loopback };
     }

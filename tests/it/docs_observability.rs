@@ -56,14 +56,16 @@ async fn the_alert_rules_are_accepted_by_promtool_and_use_metrics_that_exist() {
         .output()
         .unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
-    let rules = read(rules);
-    let told = told().await;
-    let used: BTreeSet<&str> = rules
+    assert_told(&read(rules), &told().await);
+}
+
+/// Asserts that every metric which a text names is one that is told.
+fn assert_told(text: &str, told: &BTreeSet<String>) {
+    let used: BTreeSet<&str> = text
         .split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
         .filter(|word| {
-            ["dlc_", "db_client_", "http_server_"]
-                .iter()
-                .any(|prefix| word.starts_with(prefix))
+            let prefixes = ["dlc_", "db_client_", "http_server_", "process_"];
+            prefixes.iter().any(|prefix| word.starts_with(prefix))
         })
         .collect();
     assert!(used.len() >= 8, "{used:?}");
@@ -74,6 +76,20 @@ async fn the_alert_rules_are_accepted_by_promtool_and_use_metrics_that_exist() {
             .unwrap_or(metric);
         assert!(told.contains(family), "{metric} is told by nobody: {told:?}");
     }
+}
+
+#[tokio::test]
+async fn the_dashboard_is_whole_and_uses_metrics_that_exist() {
+    let text = read("deployments/observability/dashboard.json");
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len());
+    for panel in panels {
+        assert!(panel["description"].as_str().unwrap().len() > 5, "{panel}");
+        assert!(!panel["targets"].as_array().unwrap().is_empty(), "{panel}");
+    }
+    assert_told(&text, &told().await);
 }
 
 #[tokio::test]

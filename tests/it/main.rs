@@ -22,6 +22,7 @@ mod contract_coupons;
 mod docs;
 mod docs_migrations;
 mod docs_observability;
+mod http_cors;
 mod http_coupons;
 mod http_document;
 mod http_errors;

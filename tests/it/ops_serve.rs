@@ -156,6 +156,30 @@ async fn json_logs_are_one_object_per_line() {
 }
 
 #[tokio::test]
+async fn at_debug_every_request_is_one_line_with_its_id() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    let dlc = database.dlc().env("DLC_LOG__LEVEL", "debug");
+    let server = Server::start_as(database, dlc, &[]).await;
+    let request = server.request(reqwest::Method::GET, "/api/v1/coupons/none?secret=c\u{e4}nary");
+    let answer = server.send(request.header("x-request-id", "mine-7")).await;
+    assert_eq!((answer.status, answer.header("x-request-id")), (404, "mine-7"));
+    server.until_logged("request_id=\"mine-7\"").await;
+    let log = server.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("mine-7")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    for part in [
+        "DEBUG",
+        "method=GET",
+        "path=\"/api/v1/coupons/none\"",
+        "status=404",
+        "ms=",
+    ] {
+        assert!(lines[0].contains(part), "{part}: {log}");
+    }
+    assert!(!log.contains("nary"), "a query is no one's business: {log}");
+}
+
+#[tokio::test]
 async fn a_start_that_fails_is_one_event_with_its_code_for_machines() {
     let dlc = Dlc::new()
         .env("DATABASE_URL", "postgres://u@127.0.0.1:9/dlc_test")

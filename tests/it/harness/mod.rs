@@ -19,7 +19,7 @@ pub use database::{Database, Empty, Engine};
 pub use dlc::{Dlc, Finished, Running};
 pub use pgbouncer::{PgBouncer, Prepared};
 pub use proxy::Proxy;
-pub use server::{Server, send};
+pub use server::{Answer, Server, send};
 pub use terminal::Terminal;
 
 /// Something that a test can be given on an engine of its choice.

@@ -124,7 +124,13 @@ impl Api {
     pub fn metrics_endpoint(&self, limits: Limits) -> impl Endpoint<Output = Response> + 'static {
         let (readiness, requests) = (Arc::clone(&self.readiness), Requests::default());
         // Requests of a scraper are no traffic of the service.
-        middleware::wrap(gate::OnlyMetrics(self.metrics().boxed()), limits, readiness, requests)
+        middleware::wrap(
+            gate::OnlyMetrics(self.metrics().boxed()),
+            limits,
+            readiness,
+            requests,
+            &[],
+        )
     }
 
     /// The endpoint for a server; with `/metrics`, or without where that has a server of its own.
@@ -132,6 +138,7 @@ impl Api {
         &self,
         disclosure: Disclosure,
         limits: Limits,
+        origins: &[String],
         with_metrics: bool,
     ) -> impl Endpoint<Output = Response> + 'static {
         let health = health::HealthApi::new(Arc::clone(&self.readiness), Arc::clone(&self.watch), disclosure);
@@ -139,7 +146,13 @@ impl Api {
         let metrics = self.metrics();
         let metrics = with_metrics.then(|| metrics.boxed());
         let routes = self.gate.clone().with_probes(probes.boxed(), metrics);
-        middleware::wrap(routes, limits, Arc::clone(&self.readiness), self.requests.clone())
+        middleware::wrap(
+            routes,
+            limits,
+            Arc::clone(&self.readiness),
+            self.requests.clone(),
+            origins,
+        )
     }
 }
 

@@ -130,6 +130,11 @@ pub(super) struct Handled<'a> {
 }
 
 impl Handled<'_> {
+    /// Since its head was read.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// It is answered; one that is given up by its client is not counted as finished.
     pub(super) fn finished(&self, outcome: Outcome) {
         self.requests.record(outcome, self.started.elapsed());

@@ -34,7 +34,12 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
         let route = routes::find(uri.path());
         let handled = self.requests.enter();
         let template = route.map(|route| route.template.as_str());
-        let finished = |status, code| handled.finished(Outcome::new(template, &method, status, code));
+        let finished = |status: StatusCode, code| {
+            handled.finished(Outcome::new(template, &method, status, code));
+            let (status, path, ms) = (status.as_u16(), uri.path(), handled.elapsed().as_secs_f64() * 1_000.0);
+            let request_id = id.as_ref().map_or("", RequestId::as_str);
+            tracing::debug!(%method, path, status, ms, request_id, "request");
+        };
         let error = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => {
                 finished(response.status(), "");

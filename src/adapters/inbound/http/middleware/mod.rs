@@ -1,7 +1,9 @@
-//! What every request passes on its way in and out, from the outside: id, errors and panics, security headers, limits.
+//! What every request passes on its way in and out, from the outside: id, other origins, security headers, errors and panics,
+//! limits.
 //!
 //! Statically nested endpoints, one file each, so that the hot path pays no boxed future per layer.
 
+mod cors;
 mod errors;
 mod limits;
 mod request_id;
@@ -10,7 +12,7 @@ mod security;
 use std::sync::Arc;
 
 use dlc_application::operations::readiness::Readiness;
-use poem::{Endpoint, Response};
+use poem::{Endpoint, Response, http::HeaderValue};
 
 use super::{Limits, Requests};
 
@@ -20,6 +22,7 @@ pub(super) fn wrap(
     limits: Limits,
     readiness: Arc<Readiness>,
     requests: Requests,
+    origins: &[String],
 ) -> impl Endpoint<Output = Response> + 'static {
     let limited = limits::Limited { inner: routes, limits };
     let answering = errors::Answering {
@@ -28,5 +31,11 @@ pub(super) fn wrap(
         requests,
     };
     let secured = security::Secured { inner: answering };
-    request_id::Identified { inner: secured }
+    // An origin that no header can hold was refused by the configuration.
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let crossed = cors::Cors {
+        inner: secured,
+        origins: origins.collect(),
+    };
+    request_id::Identified { inner: crossed }
 }

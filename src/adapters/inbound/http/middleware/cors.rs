@@ -1,0 +1,75 @@
+//! Cross-origin requests (the Fetch standard's CORS protocol) for the origins that the configuration names; none by default.
+//!
+//! poem's own middleware answers 401 to an origin that is not allowed, and so breaks clients that are no browsers. Here such an
+//! origin gets the answer without the permission, and its browser keeps it from the page.
+
+use poem::{
+    Endpoint, Request, Response,
+    http::{HeaderValue, Method, StatusCode, header},
+};
+
+use crate::adapters::inbound::http::routes;
+
+/// Headers that a page may send.
+const SENT: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, idempotency-key, if-match, if-none-match, x-request-id");
+/// Headers of an answer that a page may read.
+const READ: HeaderValue = HeaderValue::from_static("etag, link, location, retry-after, x-request-id");
+/// How long a browser remembers the answer to its question, in seconds.
+const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
+
+pub(super) struct Cors<E> {
+    pub(super) inner: E,
+    pub(super) origins: Vec<HeaderValue>,
+}
+
+impl<E> Cors<E> {
+    fn allowed(&self, request: &Request) -> Option<HeaderValue> {
+        let origin = request.headers().get(header::ORIGIN)?;
+        self.origins.iter().find(|allowed| *allowed == origin).cloned()
+    }
+
+    /// The answer to a browser that asks before it sends a request.
+    fn preflight(request: &Request) -> Option<Response> {
+        let asks = request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let route = asks.then(|| routes::find(request.uri().path()))??;
+        let mut response = Response::from(StatusCode::NO_CONTENT);
+        let headers = response.headers_mut();
+        let methods = HeaderValue::from_str(&route.methods).ok()?;
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, SENT);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBERED);
+        Some(response)
+    }
+}
+
+fn permit(response: &mut Response, origin: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, READ);
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Cors<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        if self.origins.is_empty() {
+            return self.inner.call(request).await;
+        }
+        let origin = self.allowed(&request);
+        let preflight = origin.as_ref().and_then(|_| Self::preflight(&request));
+        let mut response = match preflight {
+            Some(answer) => answer,
+            None => self.inner.call(request).await?,
+        };
+        if let Some(origin) = origin {
+            permit(&mut response, origin);
+        }
+        // A cache must not give one origin what was meant for another.
+        response
+            .headers_mut()
+            .append(header::VARY, HeaderValue::from_static("origin"));
+        Ok(response)
+    }
+}
