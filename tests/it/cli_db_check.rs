@@ -470,3 +470,46 @@ on_both_engines! {
         nothing.assert_error(64, "no check is left to be made");
     }
 }
+
+#[tokio::test]
+async fn a_journal_that_a_killed_process_left_is_no_matter_of_permissions() {
+    use sqlx::{Connection, Executor};
+    let database = Database::migrated(Engine::Sqlite).await;
+    database.execute("PRAGMA journal_mode = DELETE").await;
+    let mut writer = sqlx::SqliteConnection::connect(&database.url).await.unwrap();
+    writer
+        .execute(
+            // More than its memory holds, so that pages of the file are changed before the commit.
+            "PRAGMA cache_size = 1; BEGIN IMMEDIATE; WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) \
+             INSERT INTO coupons (name, amount, remaining_amount) SELECT 'c' || i, 1, 1 FROM n",
+        )
+        .await
+        .unwrap();
+    let left = Database::empty(Engine::Sqlite).await;
+    let journal = |database: &Database| format!("{}-journal", database.file().display());
+    std::fs::copy(database.file(), left.file()).unwrap();
+    std::fs::copy(journal(&database), journal(&left)).unwrap();
+    let checked = check(&left.dlc()).await;
+    assert_status(&checked, "SQL001", "fail");
+    assert!(
+        checked.stdout.contains("left a journal") && checked.stdout.contains("dlc migrate up"),
+        "{checked:?}"
+    );
+    left.execute("SELECT count(*) FROM coupons").await;
+    assert_status(&check(&left.dlc()).await, "SQL001", "ok");
+}
+
+#[tokio::test]
+async fn in_depth_a_sqlite_file_tells_its_largest_tables_and_has_its_indexes_read() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    let deep = database
+        .dlc()
+        .run(&["db", "check", "--deep", "--only", "DSK002,SQL004", "--format", "json"])
+        .await;
+    let report = deep.json();
+    let sizes = finding(&report, "DSK002")["measured"].to_string();
+    assert!(sizes.contains("dlc_migrations 4 kB"), "{sizes}");
+    assert_status(&deep, "SQL004", "ok");
+    let explained = Dlc::new().run(&["db", "check", "--explain", "SQL004"]).await;
+    assert!(explained.stdout.contains("integrity_check"), "{explained:?}");
+}

@@ -443,6 +443,16 @@ async fn indexes_that_are_the_same_and_foreign_keys_without_one_are_told() {
         "indexes idx_claims_coupon_name and twice are the same",
     );
     database.execute("DROP INDEX twice").await;
+    // The other way round it serves other questions.
+    database
+        .execute("CREATE INDEX other ON claims (coupon_name DESC)")
+        .await;
+    assert_one(
+        &one(&database, "PRF002", &["--deep"]).await,
+        "PRF002",
+        "ok",
+        "nothing to see",
+    );
     database
         .execute("INSERT INTO greet_history (message) SELECT 'm' FROM generate_series(1, 2000); ANALYZE greet_history")
         .await;
@@ -451,6 +461,23 @@ async fn indexes_that_are_the_same_and_foreign_keys_without_one_are_told() {
         "PRF002",
         "warn",
         "foreign key greet_history_user_id_fkey on greet_history has no index",
+    );
+    // A partial one does not serve it.
+    database
+        .execute("CREATE INDEX part ON greet_history (user_id) WHERE user_id > 9")
+        .await;
+    assert_one(
+        &one(&database, "PRF002", &["--deep"]).await,
+        "PRF002",
+        "warn",
+        "has no index",
+    );
+    database.execute("CREATE INDEX whole ON greet_history (user_id)").await;
+    assert_one(
+        &one(&database, "PRF002", &["--deep"]).await,
+        "PRF002",
+        "ok",
+        "nothing to see",
     );
 }
 

@@ -202,3 +202,34 @@ async fn sigterm_under_load_loses_no_request() {
     }
     assert!(all > 64, "{all} requests are no load");
 }
+
+async fn open_files(server: &Server) -> usize {
+    let metrics = server.get("/metrics").await.text;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("process_open_fds "));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+    let server = server(&[("DLC_SERVER__HEADER_TIMEOUT", "300ms")]).await;
+    let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000) \
+                INSERT INTO claims (user_id, coupon_name) SELECT 'a-user-with-a-long-name-' || i, 'c' FROM n";
+    server
+        .post("/api/coupons", json!({"name": "c", "amount": 400_000}))
+        .await;
+    // Whatever the read itself needs is open now.
+    assert_eq!(server.get("/api/coupons/c").await.status, 200);
+    server.database.execute(many).await;
+    let before = open_files(&server).await;
+    let stalled = saying(&server, "GET /api/coupons/c HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    stalled.readable().await.unwrap();
+    assert!(open_files(&server).await > before);
+    let started = Instant::now();
+    while open_files(&server).await > before {
+        assert!(started.elapsed() < LIMIT, "it is waited for");
+    }
+    // Somebody who takes it, however large it is, gets all of it.
+    let whole = server.get("/api/coupons/c").await;
+    assert_eq!(whole.body["claimed_by"].as_array().unwrap().len(), 400_000);
+    drop(stalled);
+}

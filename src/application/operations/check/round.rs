@@ -28,7 +28,8 @@ pub fn inquiry(options: &Options, engine: Engine) -> Inquiry {
                 id: check.id,
                 sql: check.question.to(engine, options.deep)?,
                 own: check.own,
-                patient: check.deep,
+                patient: check.deep
+                    || (options.deep && engine == Engine::Sqlite && check.question.sqlite_deep.is_some()),
             })
         });
     Inquiry {
