@@ -729,6 +729,17 @@ async fn what_a_role_may_not_see_is_skipped_with_the_grant_and_not_ok() {
     let hidden = role.dlc().await.run(&strict).await;
     let words = format!("hidden: GRANT pg_read_all_stats TO {};", role.name);
     assert_one(&hidden, "LCK002", "skipped", &words);
+    let grant = format!(
+        "3 sequences are hidden: GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {};",
+        role.name
+    );
+    for id in ["WRP002", "WRP003"] {
+        let arguments = ["db", "check", "--only", id, "--format", "json"];
+        assert_one(&role.dlc().await.run(&arguments).await, id, "skipped", &grant);
+    }
+    role.grant("SELECT ON ALL SEQUENCES IN SCHEMA public").await;
+    let arguments = ["db", "check", "--only", "WRP002", "--format", "json"];
+    assert_one(&role.dlc().await.run(&arguments).await, "WRP002", "ok", "is at");
     role.database
         .execute(&format!("GRANT pg_read_all_stats TO {}", role.name))
         .await;

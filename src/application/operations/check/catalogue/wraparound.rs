@@ -3,26 +3,29 @@
 use super::{Check, Judge, Question, text};
 use crate::{
     operations::check::{Layer, Limits, Measured, Unit, Verdict},
-    ports::inspection::Engine,
+    ports::inspection::{Engine, Row},
 };
 
-/// The sequences `q` of the current schema that this role may read, where they stand, and how many others there are; and the
-/// columns that `use` them: as their owners, or by a default. `last` is NULL where the next value is the start.
+/// The sequences `q` of the current schema that this role may read, and where they stand; the columns that `use` them, as their
+/// owners or by a default; and a line for the `hidden` ones that it may not read. `last` is NULL where the next value is the start.
 macro_rules! sequences {
     () => {
         "WITH q AS (SELECT c.oid, c.relname, s.seqmax AS max, s.seqmin AS min, s.seqincrement AS increment, s.seqcycle AS cycle, \
                            coalesce(CAST(CAST((xpath('//l/text()', query_to_xml(format('SELECT CASE WHEN NOT is_called THEN last_value END AS l \
                                FROM %s', c.oid::regclass), false, true, '')))[1] AS text) AS bigint), s.seqstart) AS start, \
-                           pg_sequence_last_value(c.oid) AS last, \
-                           CAST((SELECT count(*) FROM pg_sequence h JOIN pg_class k ON k.oid = h.seqrelid \
-                                 WHERE k.relnamespace = c.relnamespace AND NOT has_sequence_privilege(h.seqrelid, 'SELECT')) AS text) AS hidden \
+                           pg_sequence_last_value(c.oid) AS last \
                     FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid \
                     WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
                       AND has_sequence_privilege(s.seqrelid, 'SELECT')), \
          use AS (SELECT objid AS seq, refobjid AS rel, refobjsubid AS att FROM pg_depend \
                  WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i') AND refobjsubid > 0 \
                  UNION SELECT d.refobjid, f.adrelid, f.adnum FROM pg_depend d JOIN pg_attrdef f ON f.oid = d.objid \
-                 WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass) "
+                 WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass), \
+         hidden AS (SELECT format('%s sequences are hidden: GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I;', count(*), \
+                                  current_schema(), current_user) AS words \
+                    FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid \
+                    WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
+                      AND NOT has_sequence_privilege(s.seqrelid, 'SELECT') HAVING count(*) > 0) "
     };
 }
 
@@ -53,20 +56,25 @@ pub(super) const CHECKS: &[Check] = &[
         engine: Some(Engine::Postgres),
         question: Question::postgres(concat!(
             sequences!(),
-            "SELECT CAST(used AS text), words, hidden FROM (SELECT 100.0 * coalesce(q.last, 0) / nullif(CASE WHEN q.increment > 0 \
+            "SELECT CAST(used AS text), words, (SELECT words FROM hidden) FROM (SELECT 100.0 * coalesce(q.last, 0) / nullif(CASE WHEN q.increment > 0 \
                         THEN least(q.max, CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 \
                                           ELSE 9223372036854775807 END) \
                         ELSE greatest(q.min, CASE a.atttypid WHEN 'int2'::regtype THEN -32768 WHEN 'int4'::regtype THEN -2147483648 \
                                              ELSE -9223372036854775808 END) END, 0) AS used, \
-                    format('%s is at %s', coalesce(t.relname || '.' || a.attname, q.relname), coalesce(q.last, 0)) AS words, hidden \
+                    format('%s is at %s', coalesce(t.relname || '.' || a.attname, q.relname), coalesce(q.last, 0)) AS words \
              FROM q LEFT JOIN use u ON u.seq = q.oid LEFT JOIN pg_class t ON t.oid = u.rel \
              LEFT JOIN pg_attribute a ON a.attrelid = u.rel AND a.attnum = u.att \
-             WHERE NOT q.cycle ORDER BY used DESC NULLS LAST LIMIT 1) x"
+             WHERE NOT q.cycle ORDER BY used DESC NULLS LAST LIMIT 1) x \
+             UNION ALL SELECT NULL, NULL, words FROM hidden"
         )),
         judge: Judge::Quantity(Limits::new(Unit::Percent, 85.0, 95.0), |case| {
+            let hidden = case.text(2);
+            let nothing = if hidden.is_empty() { "no sequence" } else { hidden };
+            let words = [case.text(1), hidden];
+            let words = words.into_iter().filter(|words| !words.is_empty());
             Ok(Measured {
-                value: case.number(0).ok_or("no sequence that this role may read")?,
-                words: case.text(1).to_owned(),
+                value: case.number(0).ok_or(nothing)?,
+                words: words.collect::<Vec<_>>().join("; "),
                 hint: Some(
                     "widen the column to bigint in a migration; dlc migrate plan tells what that costs".to_owned(),
                 ),
@@ -93,13 +101,17 @@ pub(super) const CHECKS: &[Check] = &[
              CROSS JOIN LATERAL (SELECT CASE WHEN q.last IS NULL THEN q.start ELSE q.last + q.increment END AS next) n \
              WHERE has_column_privilege(t.oid, a.attnum, 'SELECT') AND NOT q.cycle \
                AND CASE WHEN q.increment > 0 THEN n.next <= m.furthest ELSE n.next >= m.furthest END \
-             ORDER BY 1"
+             UNION ALL SELECT NULL, words FROM hidden ORDER BY 1"
         )),
         judge: Judge::Case(|case| {
-            if case.rows.is_empty() {
-                return Verdict::ok("none");
+            let (behind, hidden): (Vec<&Row>, Vec<&Row>) = case.rows.iter().partition(|row| !text(row, 0).is_empty());
+            if behind.is_empty() {
+                return match hidden.first() {
+                    None => Verdict::ok("none"),
+                    Some(row) => Verdict::skipped(text(row, 1)),
+                };
             }
-            let column = |index| case.rows.iter().map(|row| text(row, index)).collect::<Vec<_>>();
+            let column = |index| behind.iter().map(|row| text(row, index)).collect::<Vec<_>>();
             Verdict::fail(column(0).join("; ")).hint(column(1).join(" "))
         }),
         ..Check::of(Layer::Health)
