@@ -112,6 +112,8 @@ async fn each_failure_on_the_way_to_the_server_is_its_own_check_s() {
     let unknown_host = on("postgres://u:p@no-such-host.invalid/x".into()).await;
     assert_status(&unknown_host, "NET001", "fail");
     assert_eq!(unknown_host.code, 69);
+    let by_name = on(cluster.url("postgres").replace("@127.0.0.1:", "@localhost:")).await;
+    assert_status(&by_name, "NET001", "ok");
     let wrong_password = on(format!("postgres://dlc_test:c%C3%A4nary@127.0.0.1:{port}/postgres")).await;
     assert_status(&wrong_password, "NET002", "ok");
     assert_status(&wrong_password, "SRV002", "fail");
@@ -165,6 +167,10 @@ async fn what_is_odd_about_the_configuration_is_a_warning() {
     assert_status(&check(&secret).await, "CFG003", "warn");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     assert_status(&check(&secret).await, "CFG003", "ok");
+    std::fs::remove_file(&path).unwrap();
+    let missing = check(&secret).await;
+    assert_status(&missing, "CFG003", "fail");
+    assert_eq!(missing.code, 78);
     let sample = check(&Dlc::new().env("DATABASE_URL", "postgres://postgres:postgres@127.0.0.1:9/x")).await;
     assert_status(&sample, "CFG005", "warn");
     let clear = check(&Dlc::new().env(

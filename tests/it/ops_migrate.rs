@@ -167,6 +167,24 @@ async fn killed_at(engine: Engine, at: usize, reverting: bool) -> bool {
     was_killed
 }
 
+/// A build that comes upon a transaction in the middle of a statement waits until that transaction ends; were it one that waits
+/// for the builder, both would wait until the one gives up.
+#[tokio::test]
+async fn whoever_waits_keeps_no_transaction_open_that_a_concurrent_build_could_wait_for() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let holder = holding(&database).await;
+    let waiting = database
+        .dlc()
+        .with_migrations("slow")
+        .start(&["migrate", "up", "--lock-timeout", "30s"]);
+    waiting.until_said("(2 s so far)").await;
+    // The holder's lock is one; whoever waits began its last try a moment ago.
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND state = 'idle in transaction' AND xact_start < clock_timestamp() - interval '1 second'";
+    assert_eq!(database.number(open).await, 1);
+    drop((holder, waiting));
+}
+
 #[tokio::test]
 async fn an_index_is_built_concurrently_by_eight_processes_at_once_without_a_deadlock() {
     let database = Database::migrated(Engine::Postgres).await;

@@ -45,6 +45,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// How many came out like that.
+    #[must_use]
+    pub fn count(&self, status: Status) -> usize {
+        self.findings.iter().filter(|finding| finding.status == status).count()
+    }
+
     /// The worst status of all.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -46,7 +46,11 @@ pub fn judge(facts: &Facts, options: &Options) -> Report {
     for check in catalogue().filter(|check| includes(options, check, facts.engine())) {
         let skipped_for = failed
             .iter()
-            .find(|(layer, _)| check.layer.stands_on(*layer) && !(check.layer == Layer::Health && facts.is_readable()))
+            .find(|(layer, _)| {
+                // A file with orphans in it, or one that is locked, still tells how full its disk is.
+                let fares = check.layer == Layer::Health && *layer == Layer::File && facts.is_readable();
+                check.layer.stands_on(*layer) && !fares
+            })
             .map(|(_, id)| *id);
         let verdict = match (skipped_for, check.engine) {
             (Some(id), _) => Verdict::skipped(format!("{id} failed")),

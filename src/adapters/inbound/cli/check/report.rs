@@ -117,7 +117,7 @@ pub(super) fn text(report: &Report, exit: Exit, printer: Printer) {
     }
     let counts: Vec<String> = [Status::Fail, Status::Warn, Status::Skipped, Status::Ok]
         .into_iter()
-        .map(|status| format!("{} {}", of(status).count(), status.name()))
+        .map(|status| format!("{} {}", report.count(status), status.name()))
         .collect();
     let (_, tone) = look_of(report.status());
     let counts = printer.paint(tone, &counts.join(", "));
@@ -173,21 +173,14 @@ fn wrapped(text: &str, label: &str, width: Option<usize>) -> Vec<String> {
 
 /// For CI. A warning is a passed test that says something; a skipped check is a skipped test.
 pub(super) fn junit(report: &Report) -> String {
-    let count = |status| {
-        report
-            .findings
-            .iter()
-            .filter(|finding| finding.status == status)
-            .count()
-    };
     let seconds = |duration: Duration| format!("{:.6}", duration.as_secs_f64());
     let all: Duration = report.findings.iter().map(|finding| finding.took).sum();
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"dlc db check\" tests=\"{}\" failures=\"{}\" \
          skipped=\"{}\" time=\"{}\">\n",
         report.findings.len(),
-        count(Status::Fail),
-        count(Status::Skipped),
+        report.count(Status::Fail),
+        report.count(Status::Skipped),
         seconds(all)
     );
     for finding in &report.findings {
@@ -247,13 +240,8 @@ pub(super) fn nagios(report: &Report) -> String {
         .filter(|finding| matches!(finding.status, Status::Warn | Status::Fail))
         .map(|finding| format!("{} {}: {}", finding.id, finding.title, bar(&finding.measured)))
         .collect();
-    let good = report
-        .findings
-        .iter()
-        .filter(|finding| finding.status == Status::Ok)
-        .count();
     let words = if wrong.is_empty() {
-        format!("{good} checks hold")
+        format!("{} checks hold", report.count(Status::Ok))
     } else {
         wrong.join("; ")
     };

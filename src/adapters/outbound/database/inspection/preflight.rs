@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dlc_application::{
     operations::check::{self, Options, Purpose, Status},
     ports::{
-        inspection::{ConfigFacts, ConfiguredDatabase, Facts, Timed},
+        inspection::{ConfigFacts, ConfiguredDatabase, Facts, ServerFacts, Timed},
         migrations::MigrateError,
     },
 };
@@ -45,7 +45,7 @@ pub(crate) async fn preflight(
                 .await
                 .map_err(|e| error::migrate(&e, None))?;
             facts.server = Some(Timed {
-                value: Ok(dlc_application::ports::inspection::ServerFacts {
+                value: Ok(ServerFacts {
                     session_affinity: affinity,
                     ..server
                 }),

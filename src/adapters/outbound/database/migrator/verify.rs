@@ -14,8 +14,11 @@ use dlc_application::{
 };
 
 use super::{Run, SqlMigrator, postgres, scratch::Scratch, sqlite};
-use crate::schema::{catalogue, history, work};
-use crate::{error, session::Session};
+use crate::{
+    error,
+    schema::{catalogue, history, work},
+    session::Session,
+};
 
 /// What the live schema lacks, or has beyond, what these migrations make.
 async fn drift(

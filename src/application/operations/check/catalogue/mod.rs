@@ -74,7 +74,8 @@ pub struct Check {
     pub layer: Layer,
     /// The exit code class of its failure.
     pub class: FailureClass,
-    /// The engine it is about; `None`: both. On the other engine it is no part of the round.
+    /// The engine it is about; `None`: both. On the other engine it is no part of the round, unless it is asked for by its id:
+    /// then it is skipped.
     pub engine: Option<Engine>,
     /// It takes too long for every round, and is made only when that is asked for.
     pub deep: bool,
@@ -246,7 +247,7 @@ impl Check {
 fn why_not_asked(facts: &Facts) -> &'static str {
     match &facts.sqlite {
         Some(file) if file.left_log => "a killed process left its log; see SQL001",
-        Some(file) if file.content.is_none() => "the file does not exist yet",
+        Some(file) if file.size.is_none() => "the file does not exist yet",
         Some(_) => "the file cannot be read",
         None => "not asked",
     }

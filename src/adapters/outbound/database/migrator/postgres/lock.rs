@@ -38,14 +38,14 @@ impl Lock {
         let options = &run.migrator.options;
         let mut session = Session::Postgres(options.postgres_session().await?);
         let failed = |e: sqlx::Error| error::migrate(&e, None);
-        session
-            .execute(&format!("{BEGIN}; {}", limits("SET LOCAL", Duration::from_secs(5))))
-            .await
-            .map_err(failed)?;
+        let begin = format!("{BEGIN}; {}", limits("SET LOCAL", Duration::from_secs(5)));
         let mut wait = Wait::new(run.migrator.settings.lock_timeout, run.observer);
         let mut pause = Duration::from_millis(100);
         let sql = format!("SELECT CAST(pg_try_advisory_xact_lock({LOCK}) AS text), CAST(pg_backend_pid() AS text)");
+        // A transaction for each try: `CREATE INDEX CONCURRENTLY` that comes upon one in the middle of a statement waits until
+        // that transaction ends, and the holder would wait for whoever waits for it.
         loop {
+            session.execute(&begin).await.map_err(failed)?;
             let row = session.rows(&sql, &[]).await.map_err(failed)?.into_iter().next();
             let mut row = row.unwrap_or_default().into_iter();
             if row.next().flatten().as_deref() == Some("true") {
@@ -59,15 +59,17 @@ impl Lock {
                 let holder = holder(&mut session, signed).await.map_err(failed)?;
                 wait.report(holder.unwrap_or_else(|| Holder::unknown("a process that has just finished")))?;
             }
+            session.execute("ROLLBACK").await.map_err(failed)?;
             wait.pause(pause).await;
             pause = (pause * 2).min(POLL);
         }
     }
 
-    /// An error when the lock is lost with its connection.
+    /// An error when the lock is lost with its connection. Asked in a way that takes no snapshot: a concurrent build of this
+    /// very run that came upon one would wait for this transaction.
     pub(super) async fn assert_held(&mut self) -> Result<(), MigrateError> {
         self.session
-            .execute("SELECT 1")
+            .execute("SHOW transaction_isolation")
             .await
             .map_err(|e| error::migrate(&e, None))
     }

@@ -12,10 +12,10 @@ use dlc_application::ports::migrations::{Holder, MigrateError, MigrationEvent, M
 
 use self::{lock::Lock, watch::Watch};
 use super::{Run, Wait};
-use crate::schema::{history, work::Work};
 use crate::{
     connection::{DatabaseOptions, Pooler},
     error, inspection,
+    schema::{history, work::Work},
     session::Session,
 };
 

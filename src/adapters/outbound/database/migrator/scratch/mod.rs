@@ -13,8 +13,11 @@ use sqlx::sqlite::SqliteConnectOptions;
 pub(super) use postgres::cannot_run_in_a_transaction;
 
 use super::{SqlMigrator, postgres::is_direct};
-use crate::schema::{catalogue, work::Work};
-use crate::{error, session::Session};
+use crate::{
+    error,
+    schema::{catalogue, work::Work},
+    session::Session,
+};
 
 /// What a rehearsed statement did to one table.
 #[derive(Clone, Debug, PartialEq, Eq)]

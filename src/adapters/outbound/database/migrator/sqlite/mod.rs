@@ -20,8 +20,7 @@ use dlc_application::{
 
 use self::lock::Lock;
 use super::{Run, Wait};
-use crate::schema::history;
-use crate::{connection::companion, error, inspection, session::Session, writer};
+use crate::{connection::companion, error, inspection, schema::history, session::Session, writer};
 
 pub(super) use lock::holder;
 
@@ -38,7 +37,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateErro
             let plan = run.plan(&mut session).await;
             let fit = match &plan {
                 Ok(plan) if plan.is_empty() => Ok(()),
-                // Who holds the history is told below, too.
+                // With something to do, or a history that cannot be read: is it the right file at all?
                 _ => inspection::preflight(options, &mut session, Vec::new(), None).await,
             };
             session.close().await;
