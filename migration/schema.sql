@@ -37,6 +37,17 @@ CREATE TABLE greet_history (
     CONSTRAINT greet_history_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
 );
 
+CREATE TABLE idempotency_keys (
+    principal character varying(255) NOT NULL,
+    route character varying(255) NOT NULL,
+    key character varying(255) NOT NULL,
+    fingerprint bytea NOT NULL,
+    answer text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT idempotency_keys_pkey PRIMARY KEY (principal, route, key)
+);
+CREATE INDEX idempotency_keys_created_at ON idempotency_keys USING btree (created_at);
+
 CREATE TABLE users (
     id integer NOT NULL DEFAULT nextval('users_id_seq'::regclass),
     created_at timestamp with time zone DEFAULT CURRENT_TIMESTAMP,

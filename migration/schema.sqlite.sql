@@ -30,6 +30,18 @@ CREATE TABLE greet_history (
     context TEXT CHECK (json_valid(context))
 ) STRICT;
 
+CREATE TABLE idempotency_keys (
+    principal TEXT NOT NULL CHECK (length(principal) <= 255),
+    route TEXT NOT NULL CHECK (length(route) <= 255),
+    key TEXT NOT NULL CHECK (length(key) <= 255),
+    fingerprint BLOB NOT NULL,
+    answer TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (principal, route, key)
+) STRICT;
+
+CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
+
 CREATE TABLE users (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     created_at TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')),

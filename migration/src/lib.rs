@@ -16,6 +16,7 @@ mod m20261121_000002_create_users;
 mod m20261121_000003_create_greet_history;
 mod m20261121_000004_create_coupons;
 mod m20261121_000005_create_claims;
+mod m20261121_000006_create_idempotency_keys;
 
 /// Every migration, oldest first. A new one is added at the end, and to nothing else.
 pub const MIGRATIONS: &[Migration] = &[
@@ -24,6 +25,7 @@ pub const MIGRATIONS: &[Migration] = &[
     m20261121_000003_create_greet_history::MIGRATION,
     m20261121_000004_create_coupons::MIGRATION,
     m20261121_000005_create_claims::MIGRATION,
+    m20261121_000006_create_idempotency_keys::MIGRATION,
 ];
 
 /// What a migration means for the instances that still run the version before it.

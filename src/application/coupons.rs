@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use dlc_domain::coupons::{ClaimRefused, ClaimantId, Coupon, CouponName, Stock};
+use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName, Stock};
 
 use crate::ports::{
     StorageError,
     clock::Clock,
     coupons::{ClaimVerdict, CouponRepository, Creation},
+    idempotency::{KeyRefused, Keyed, Performed, Repeat},
 };
 
 /// A coupon could not be created.
@@ -16,6 +17,9 @@ pub enum CreateCouponError {
     /// The name belongs to another coupon.
     #[error("a coupon of that name exists already")]
     NameTaken,
+    /// The request's key is not good for it.
+    #[error(transparent)]
+    Key(#[from] KeyRefused),
     /// The storage failed; the outcome is unknown.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -41,6 +45,9 @@ pub enum ClaimError {
     /// The coupon exists, and the claim was refused.
     #[error(transparent)]
     Refused(#[from] ClaimRefused),
+    /// The request's key is not good for it.
+    #[error(transparent)]
+    Key(#[from] KeyRefused),
     /// The storage failed; the outcome is unknown, and asking again tells the truth (I5).
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -63,11 +70,18 @@ impl CouponService {
     ///
     /// # Errors
     /// [`CreateCouponError`]
-    pub async fn create(&self, name: CouponName, amount: Stock) -> Result<Coupon, CreateCouponError> {
+    pub async fn create(
+        &self,
+        name: CouponName,
+        amount: Stock,
+        keyed: Option<Keyed<Coupon>>,
+    ) -> Result<Performed<Coupon>, CreateCouponError> {
         let coupon = Coupon::new(name, amount, self.clock.now());
-        match self.repository.create(&coupon).await? {
-            Creation::Created => Ok(coupon),
+        match self.repository.create(&coupon, keyed.as_ref()).await? {
+            Creation::Created => Ok(Performed::Now(coupon)),
             Creation::NameTaken => Err(CreateCouponError::NameTaken),
+            Creation::Repeated(Repeat::Answered(answer)) => Ok(Performed::Before(answer)),
+            Creation::Repeated(Repeat::Refused(why)) => Err(why.into()),
         }
     }
 
@@ -94,11 +108,20 @@ impl CouponService {
     ///
     /// # Errors
     /// [`ClaimError`]
-    pub async fn claim(&self, coupon: &CouponName, claimant: &ClaimantId) -> Result<(), ClaimError> {
-        match self.repository.claim(coupon, claimant, self.clock.now()).await? {
-            ClaimVerdict::Claimed => Ok(()),
+    pub async fn claim(
+        &self,
+        coupon: CouponName,
+        claimant: ClaimantId,
+        keyed: Option<Keyed<Claim>>,
+    ) -> Result<Performed<Claim>, ClaimError> {
+        let at = self.clock.now();
+        let claim = Claim { coupon, claimant, at };
+        match self.repository.claim(&claim, keyed.as_ref()).await? {
+            ClaimVerdict::Claimed => Ok(Performed::Now(claim)),
             ClaimVerdict::UnknownCoupon => Err(ClaimError::UnknownCoupon),
             ClaimVerdict::Refused(why) => Err(why.into()),
+            ClaimVerdict::Repeated(Repeat::Answered(answer)) => Ok(Performed::Before(answer)),
+            ClaimVerdict::Repeated(Repeat::Refused(why)) => Err(why.into()),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `run` finds out what was asked for and opens only what it needs; `services` makes adapters out of settings; `serve`
 //! is the service's life from the first signal handler to the last closed connection.
 
+mod forgetting;
 mod run;
 mod serve;
 mod services;

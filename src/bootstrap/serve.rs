@@ -13,18 +13,21 @@ use dlc_application::{
     },
     ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
 };
-use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlMonitor};
+use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlKeptAnswers, SqlMonitor};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{services, signals::Signals};
+use super::{forgetting, services, signals::Signals};
 use crate::{
-    adapters::inbound::{
-        cli::{
-            exit::{Exit, Failure, plain},
-            migrate::Progress,
+    adapters::{
+        inbound::{
+            cli::{
+                exit::{Exit, Failure, plain},
+                migrate::Progress,
+            },
+            http::{Api, Requests, Watched, server},
         },
-        http::{Api, Requests, Watched, server},
+        outbound::clock::SystemClock,
     },
     config::{Config, SelectedDatabase, migrate::MigrateMode},
 };
@@ -74,7 +77,7 @@ pub(super) async fn serve(
     let metrics_here = config.metrics.listen.is_none();
     let endpoint = api.endpoint(
         services::disclosure(config),
-        limits,
+        limits.clone(),
         &config.server.cors_origins.0,
         metrics_here,
     );
@@ -190,6 +193,10 @@ async fn start(
     let migrator = services::migrator(config, selected, "serve", migrations);
     migrate(config, migrator.as_ref(), readiness).await?;
     api.open(&services::services(config, &database));
+    tokio::spawn(forgetting::forget(
+        SqlKeptAnswers::new(database.clone()),
+        Arc::new(SystemClock),
+    ));
     readiness.database_answered(Duration::ZERO);
     readiness.enter(Phase::Serving);
     Ok(database)

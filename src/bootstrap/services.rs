@@ -16,7 +16,7 @@ use crate::{
     adapters::{
         inbound::{
             cli::exit::{Exit, Failure},
-            http::{AdmissionLimits, Disclosure, Limits, Services, server::ConnectionLimits},
+            http::{AdmissionLimits, Disclosure, Limits, RateLimit, Services, server::ConnectionLimits},
         },
         outbound::clock::SystemClock,
     },
@@ -121,6 +121,12 @@ pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         request_timeout: config.server.request_timeout,
         max_body_bytes: usize::try_from(config.server.max_body_bytes).unwrap_or(usize::MAX),
+        rate: config
+            .server
+            .rate_limit
+            .0
+            .map(|(requests, window)| RateLimit { requests, window }),
+        trusted_proxies: config.server.trusted_proxies.0.clone(),
     }
 }
 

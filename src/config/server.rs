@@ -2,8 +2,11 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    num::NonZeroU32,
     time::Duration,
 };
+
+use ipnet::IpNet;
 
 use super::setting::{SettingValue, section, words};
 
@@ -49,6 +52,57 @@ impl SettingValue for Origins {
     }
 }
 
+/// Requests in a time, of one client; none for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rate(pub Option<(NonZeroU32, Duration)>);
+
+impl SettingValue for Rate {
+    const EXPECTED: &'static str = "requests per time such as 20/1s or 600/1m, or off";
+    const TEXT: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.trim() == "off" {
+            return Some(Self(None));
+        }
+        let (requests, window) = text.split_once('/')?;
+        let window = humantime::parse_duration(window.trim()).ok()?;
+        let requests: NonZeroU32 = requests.trim().parse().ok()?;
+        // Less than a nanosecond per request is no limit.
+        (!(window / requests.get()).is_zero()).then_some(Self(Some((requests, window))))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.0.map_or_else(
+            || "off".to_owned(),
+            |(requests, window)| format!("{requests}/{}", humantime::format_duration(window)),
+        ))
+    }
+}
+
+/// Networks, each an address or a range of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(pub Vec<IpNet>);
+
+impl SettingValue for Networks {
+    const EXPECTED: &'static str = "networks such as 10.0.0.0/8, separated by commas";
+    const TEXT: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        let network = |text: &str| {
+            text.parse::<IpNet>()
+                .ok()
+                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+        };
+        let networks = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+        networks.map(network).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    fn show(&self) -> Option<String> {
+        let networks: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        (!networks.is_empty()).then(|| networks.join(", "))
+    }
+}
+
 section! {
     /// The HTTP server.
     ServerConfig = "server" {
@@ -68,6 +122,10 @@ section! {
         max_in_flight: u32 = "max_in_flight", |_| 256;
         /// Most requests that wait their turn; above it 503.
         max_queue: u32 = "max_queue", |_| 4096;
+        /// Most requests of one address in a time, such as 600/1m; above it 429. Probes and metrics are not counted.
+        rate_limit: Rate = "rate_limit", |_| Rate::default();
+        /// Networks of proxies whose X-Forwarded-For is believed, separated by commas. Unset: none.
+        trusted_proxies: Networks = "trusted_proxies", |_| Networks::default();
         /// Origins of pages that may call the API from a browser, separated by commas. Unset: none but its own.
         cors_origins: Origins = "cors_origins", |_| Origins::default();
         /// Who is told details by /api/health/db, /api/metrics/db and /readyz?verbose: public, loopback or admin.

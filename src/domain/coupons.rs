@@ -92,6 +92,17 @@ pub struct Coupon {
     created_at: DateTime<Utc>,
 }
 
+/// One person's wish for one piece of a coupon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The coupon.
+    pub coupon: CouponName,
+    /// Who claims.
+    pub claimant: ClaimantId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// A stored coupon that breaks a rule of this crate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stored coupon is not valid: {0}")]

@@ -3,18 +3,17 @@
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Database, Dlc, Empty, Engine, Terminal, on_both_engines, postgres};
+use crate::harness::{ALL, Database, Dlc, Empty, Engine, LAST, Terminal, on_both_engines, postgres};
 
 const FIRST: &str = "m20261121_000001_create_bootstrap_metadata";
 const SECOND: &str = "m20261121_000002_create_users";
-const LAST: &str = "m20261121_000005_create_claims";
 
 on_both_engines! {
     async fn up_applies_and_says_what_and_a_second_time_has_nothing_to_do(database: Empty) {
         let dlc = database.0.dlc();
         let up = dlc.run(&["migrate", "up"]).await;
         assert_eq!(up.code, 0, "{up:?}");
-        assert_eq!(up.lines().len(), 5, "{up:?}");
+        assert_eq!(up.lines().len(), ALL, "{up:?}");
         assert!(up.lines()[0].starts_with(&format!("applied {FIRST} (")), "{up:?}");
         let again = dlc.run(&["migrate", "up"]).await;
         assert_eq!((again.code, again.stdout.as_str()), (0, "nothing to do: no migration was applied\n"));
@@ -25,7 +24,7 @@ on_both_engines! {
         let dlc = database.dlc();
         let status = dlc.run(&["migrate", "status"]).await;
         assert_eq!(status.code, 0, "{status:?}");
-        assert!(status.lines().last().unwrap().starts_with("never migrated: 5 pending"), "{status:?}");
+        assert!(status.lines().last().unwrap().starts_with(&format!("never migrated: {ALL} pending")), "{status:?}");
         assert_eq!(dlc.run(&["migrate", "status", "--check"]).await.code, 2);
         match database.engine {
             Engine::Sqlite => assert!(!database.file().exists()),
@@ -34,7 +33,7 @@ on_both_engines! {
         dlc.run(&["migrate", "up", "--steps", "1"]).await;
         let status = dlc.run(&["migrate", "status"]).await;
         assert!(status.lines()[0].starts_with("applied       20"), "{status:?}");
-        assert_eq!(status.lines().last().unwrap(), &"1 applied, 4 pending; apply them: dlc migrate up");
+        assert_eq!(status.lines().last().unwrap(), &format!("1 applied, {} pending; apply them: dlc migrate up", ALL - 1));
         dlc.run(&["migrate", "up"]).await;
         assert_eq!(dlc.run(&["migrate", "status", "--check"]).await.code, 0);
     }
@@ -58,11 +57,11 @@ on_both_engines! {
         }
         assert_eq!(report["migrations"][0], json!({"version": FIRST, "state": "applied", "applied_at": "…", "kind": "expand",
             "checksum": "…", "applied_by": "…", "dlc_version": env!("CARGO_PKG_VERSION"), "duration_ms": "…"}));
-        assert_eq!(report["migrations"][4], json!({"version": LAST, "state": "pending", "applied_at": null, "kind": null,
+        assert_eq!(report["migrations"][ALL - 1], json!({"version": LAST, "state": "pending", "applied_at": null, "kind": null,
             "checksum": null, "applied_by": null, "dlc_version": null, "duration_ms": null}));
         report["migrations"] = json!([]);
         assert_eq!(report, json!({"schema": 1, "command": "migrate status", "exit_code": 2, "initialized": true,
-            "current": SECOND, "applied": 2, "pending": 3, "error": null, "lock_held_by": null, "migrations": []}));
+            "current": SECOND, "applied": 2, "pending": ALL - 2, "error": null, "lock_held_by": null, "migrations": []}));
     }
 
     async fn down_reverts_the_newest_and_everything_can_be_undone(database: Empty) {
@@ -70,7 +69,7 @@ on_both_engines! {
         let dlc = database.dlc();
         dlc.run(&["migrate", "up"]).await;
         // What a revert leaves is what the migrations before it make: each `down` undoes its `up` exactly.
-        for left in (0..5).rev() {
+        for left in (0..ALL).rev() {
             assert_eq!(dlc.run(&["migrate", "down", "--yes"]).await.code, 0);
             let verify = dlc.run(&["migrate", "verify"]).await;
             assert_eq!((verify.code, verify.stdout.contains(&format!("{left} applied"))), (0, true), "{verify:?}");
@@ -80,7 +79,7 @@ on_both_engines! {
         assert_eq!(down.code, 0, "{down:?}");
         assert!(down.stdout.starts_with(&format!("reverted {LAST} (")), "{down:?}");
         let down = dlc.run(&["migrate", "down", "--to", FIRST, "--yes", "--format", "json"]).await;
-        assert_eq!(down.json()["reverted"].as_array().unwrap().len(), 3);
+        assert_eq!(down.json()["reverted"].as_array().unwrap().len(), ALL - 2);
         assert_eq!(dlc.run(&["migrate", "down", "--to", "0", "--yes"]).await.code, 0);
         let tables = match database.engine {
             Engine::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
@@ -88,25 +87,25 @@ on_both_engines! {
         };
         let left: Vec<String> = database.rows(tables).await.concat();
         assert!(left.iter().all(|table| table == "seaql_migrations" || table.starts_with("dlc_")), "{left:?}");
-        assert_eq!(dlc.run(&["migrate", "up"]).await.lines().len(), 5);
+        assert_eq!(dlc.run(&["migrate", "up"]).await.lines().len(), ALL);
     }
 
     async fn down_without_a_terminal_wants_a_yes(database: Database) {
         let refused = database.dlc().run(&["migrate", "down"]).await;
         refused.assert_error(64, "confirm with --yes");
-        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, ALL as i64);
     }
 
     async fn status_waits_until_everything_is_current(database: Empty) {
         let database = database.0;
         let late = database.dlc().run(&["migrate", "status", "--wait", "300ms"]).await;
         assert_eq!(late.code, 2, "{late:?}");
-        assert!(late.stderr.starts_with("waiting, 0s left: 5 pending: m2026"), "{late:?}");
+        assert!(late.stderr.starts_with(&format!("waiting, 0s left: {ALL} pending: m2026")), "{late:?}");
         let waiting = database.dlc().start(&["migrate", "status", "--wait", "60s"]);
-        waiting.until_said("5 pending").await;
+        waiting.until_said(&format!("{ALL} pending")).await;
         assert_eq!(database.dlc().run(&["migrate", "up"]).await.code, 0);
         let current = waiting.finished().await;
-        assert_eq!((current.code, current.stdout.ends_with("5 applied, nothing pending\n")), (0, true), "{current:?}");
+        assert_eq!((current.code, current.stdout.ends_with(&format!("{ALL} applied, nothing pending\n"))), (0, true), "{current:?}");
     }
 
     async fn status_does_not_wait_for_what_cannot_become_current(database: Database) {
@@ -130,6 +129,8 @@ on_both_engines! {
     }
 
     async fn down_asks_on_a_terminal_and_takes_yes_only(database: Database) {
+        let claims_last = ["migrate", "down", "--to", "m20261121_000005_create_claims", "--yes"];
+        assert_eq!(database.dlc().run(&claims_last).await.code, 0);
         for (typed, code, left) in [("no\n", 1, 5), ("\u{3}", 130, 5), ("yes\n", 0, 4)] {
             let terminal = Terminal::start(database.dlc(), &["migrate", "down"]);
             terminal.until_shown("would lose:\r\n  table claims: 0 rows\r\nType yes to go on:").await;

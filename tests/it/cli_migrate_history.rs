@@ -1,13 +1,12 @@
 //! A database and binaries that do not fit together: older, newer, edited, incomplete; and what is done about it.
 
 use crate::harness::{
-    Database, Engine, Server, Terminal, on_both_engines,
+    ALL, Database, Engine, Server, Terminal, on_both_engines,
     program::{CONCURRENT, CONTRACT, EXPAND},
 };
 
 const FIRST: &str = "m20261121_000001_create_bootstrap_metadata";
 const THIRD: &str = "m20261121_000003_create_greet_history";
-const LAST: &str = "m20261121_000005_create_claims";
 
 on_both_engines! {
     async fn an_edited_migration_is_4_with_both_checksums(database: Database) {
@@ -31,7 +30,7 @@ on_both_engines! {
 
     async fn an_edit_that_makes_the_same_schema_is_mended_after_it_was_shown(database: Database) {
         let reworded = || database.dlc().with_migrations("reworded");
-        reworded().run(&["migrate", "up"]).await.assert_error(4, LAST);
+        reworded().run(&["migrate", "up"]).await.assert_error(4, "m20261121_000005_create_claims");
         let asked = reworded().run(&["migrate", "repair"]).await;
         asked.assert_error(64, "confirm with --yes");
         assert!(asked.stderr.starts_with("would mend:\n  m20261121_000005_create_claims has another checksum"), "{asked:?}");
@@ -82,8 +81,8 @@ on_both_engines! {
         assert!(verify.stdout.contains("warn  no checksum is recorded for m2026"), "{verify:?}");
         assert!(verify.stdout.contains("warn  since the last run: no schema was recorded"), "{verify:?}");
         let mended = database.dlc().run(&["migrate", "repair", "--yes"]).await;
-        assert_eq!((mended.code, mended.stdout.matches("mended").count()), (0, 6), "{mended:?}");
-        assert_eq!(database.number("SELECT count(*) FROM dlc_migrations").await, 5);
+        assert_eq!((mended.code, mended.stdout.matches("mended").count()), (0, ALL + 1), "{mended:?}");
+        assert_eq!(database.number("SELECT count(*) FROM dlc_migrations").await, ALL as i64);
         let verify = database.dlc().run(&["migrate", "verify"]).await;
         assert_eq!((verify.code, verify.stdout.contains("warn")), (0, false), "{verify:?}");
     }
@@ -111,7 +110,7 @@ on_both_engines! {
         for refused in [newest().run(&["migrate", "up"]).await, newest().run(&["serve", "--port", "0"]).await] {
             refused.assert_error(64, &format!("{CONTRACT} takes something away"));
         }
-        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5, "not even the one before it");
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, ALL as i64, "not even the one before it");
         let up = newest().run(&["migrate", "up", "--allow-destructive"]).await;
         assert_eq!(up.code, 0, "{up:?}");
         for set in ["shipped", "expanded"] {
@@ -250,7 +249,7 @@ on_both_engines! {
         database.execute(&format!("UPDATE dlc_migrations SET down_sql = '{{\"v\": 2}}' WHERE version = '{EXPAND}'")).await;
         let refused = database.dlc().run(&["migrate", "down", "--yes", "--use-stored-sql"]).await;
         refused.assert_error(4, "neither this binary nor the database has SQL to revert");
-        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 6);
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, ALL as i64 + 1);
     }
 
     async fn stored_sql_that_is_not_understood_says_so_and_shows_what_could_steer_a_terminal(database: Database) {
@@ -284,7 +283,7 @@ on_both_engines! {
         second.type_in("yes\n");
         second.until_shown("the history has changed since this was shown").await;
         assert_eq!(second.finished().await, 1);
-        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 4);
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, ALL as i64 - 1);
         let quiet = Terminal::start(database.dlc(), &["migrate", "down", "-q"]);
         assert_eq!(quiet.finished().await, 64);
     }

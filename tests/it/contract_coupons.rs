@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use dlc::{
-    application::ports::coupons::{ClaimVerdict, CouponRepository, Creation},
+    application::ports::{
+        coupons::{ClaimVerdict, CouponRepository, Creation},
+        idempotency::{KeyRefused, Keyed, KeyedRequest, Repeat},
+    },
     database::{DatabaseOptions, Pooler, SeaOrmCouponRepository, connect},
-    domain::coupons::{ClaimRefused, ClaimantId, Coupon, CouponName, Stock},
+    domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName, Stock},
 };
 
 use crate::harness::{Database, Engine, OnEngine, on_both_engines};
@@ -53,6 +56,14 @@ fn user(text: &str) -> ClaimantId {
     ClaimantId::parse(text).unwrap()
 }
 
+fn claim(claimant: ClaimantId) -> Claim {
+    Claim {
+        coupon: name("c"),
+        claimant,
+        at: now(),
+    }
+}
+
 fn now() -> chrono::DateTime<chrono::Utc> {
     chrono::DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap()
 }
@@ -64,34 +75,34 @@ fn coupon(text: &str, amount: i64) -> Coupon {
 on_both_engines! {
     async fn a_stored_coupon_is_read_back_to_the_microsecond(repository: Repository) {
         let stored = coupon("💃 '; DROP TABLE coupons; --", 2_147_483_647);
-        assert_eq!(repository.coupons.create(&stored).await.unwrap(), Creation::Created);
+        assert_eq!(repository.coupons.create(&stored, None).await.unwrap(), Creation::Created);
         assert_eq!(repository.coupons.find(stored.name()).await.unwrap(), Some(stored));
         assert_eq!(repository.coupons.find(&name("another")).await.unwrap(), None);
     }
 
     async fn a_coupon_of_the_same_name_is_left_untouched(repository: Repository) {
         let first = coupon("c", 5);
-        repository.coupons.create(&first).await.unwrap();
-        assert_eq!(repository.coupons.create(&coupon("c", 9)).await.unwrap(), Creation::NameTaken);
+        repository.coupons.create(&first, None).await.unwrap();
+        assert_eq!(repository.coupons.create(&coupon("c", 9), None).await.unwrap(), Creation::NameTaken);
         assert_eq!(repository.coupons.find(&name("c")).await.unwrap(), Some(first));
     }
 
     async fn verdicts_come_in_the_order_unknown_already_claimed_out_of_stock(repository: Repository) {
         let claim = |who: &'static str| {
             let coupons = Arc::clone(&repository.coupons);
-            async move { coupons.claim(&name("c"), &user(who), now()).await.unwrap() }
+            async move { coupons.claim(&claim(user(who)), None).await.unwrap() }
         };
         assert_eq!(claim("ann").await, ClaimVerdict::UnknownCoupon);
-        repository.coupons.create(&coupon("c", 1)).await.unwrap();
+        repository.coupons.create(&coupon("c", 1), None).await.unwrap();
         assert_eq!(claim("ann").await, ClaimVerdict::Claimed);
         assert_eq!(claim("ann").await, ClaimVerdict::Refused(ClaimRefused::AlreadyClaimed));
         assert_eq!(claim("bob").await, ClaimVerdict::Refused(ClaimRefused::OutOfStock));
     }
 
     async fn a_claim_and_its_decrement_are_stored_together(repository: Repository) {
-        repository.coupons.create(&coupon("c", 3)).await.unwrap();
+        repository.coupons.create(&coupon("c", 3), None).await.unwrap();
         for who in ["zoe", "ann"] {
-            repository.coupons.claim(&name("c"), &user(who), now()).await.unwrap();
+            repository.coupons.claim(&claim(user(who)), None).await.unwrap();
         }
         let (found, claimants) = repository.coupons.find_with_claimants(&name("c")).await.unwrap().unwrap();
         assert_eq!((found.remaining(), found.claimed()), (1, 2));
@@ -99,29 +110,29 @@ on_both_engines! {
     }
 
     async fn a_coupon_without_claims_has_no_claimants(repository: Repository) {
-        repository.coupons.create(&coupon("c", 3)).await.unwrap();
+        repository.coupons.create(&coupon("c", 3), None).await.unwrap();
         let (_, claimants) = repository.coupons.find_with_claimants(&name("c")).await.unwrap().unwrap();
         assert_eq!(claimants, []);
         assert!(repository.coupons.find_with_claimants(&name("d")).await.unwrap().is_none());
     }
 
     async fn a_claim_that_is_refused_changes_nothing(repository: Repository) {
-        repository.coupons.create(&coupon("c", 2)).await.unwrap();
+        repository.coupons.create(&coupon("c", 2), None).await.unwrap();
         for _ in 0..3 {
-            repository.coupons.claim(&name("c"), &user("ann"), now()).await.unwrap();
+            repository.coupons.claim(&claim(user("ann")), None).await.unwrap();
         }
         assert_eq!(repository.database.number("SELECT remaining_amount FROM coupons").await, 1);
         assert_eq!(repository.database.number("SELECT count(*) FROM claims").await, 1);
     }
 
     async fn whoever_waits_for_a_coupon_is_judged_by_what_is_left_then(repository: Repository) {
-        repository.coupons.create(&coupon("c", 3)).await.unwrap();
+        repository.coupons.create(&coupon("c", 3), None).await.unwrap();
         let holder = repository.database.hold_coupons().await;
         // Ten claims of five people, all begun before any of them can be decided.
         let claims: Vec<_> = (0..10)
             .map(|who| {
                 let coupons = Arc::clone(&repository.coupons);
-                tokio::spawn(async move { coupons.claim(&name("c"), &user(&(who / 2).to_string()), now()).await.unwrap() })
+                tokio::spawn(async move { coupons.claim(&claim(user(&(who / 2).to_string())), None).await.unwrap() })
             })
             .collect();
         if repository.database.engine == Engine::Postgres {
@@ -141,13 +152,13 @@ on_both_engines! {
     }
 
     async fn two_instances_give_out_no_more_pieces_than_there_are(repository: Repository) {
-        repository.coupons.create(&coupon("c", 30)).await.unwrap();
+        repository.coupons.create(&coupon("c", 30), None).await.unwrap();
         let claims: Vec<_> = (0..100)
             .map(|who| {
                 let instance = if who % 2 == 0 { &repository.coupons } else { &repository.other };
                 let instance = Arc::clone(instance);
                 // Everybody asks both instances.
-                tokio::spawn(async move { instance.claim(&name("c"), &user(&(who / 2).to_string()), now()).await.unwrap() })
+                tokio::spawn(async move { instance.claim(&claim(user(&(who / 2).to_string())), None).await.unwrap() })
             })
             .collect();
         let mut granted = 0;
@@ -158,4 +169,42 @@ on_both_engines! {
         let (found, claimants) = repository.other.find_with_claimants(&name("c")).await.unwrap().unwrap();
         assert_eq!((found.remaining(), claimants.len()), (0, 30));
     }
+}
+
+fn keyed() -> Keyed<Claim> {
+    Keyed {
+        request: KeyedRequest {
+            principal: String::new(),
+            route: "POST /claims",
+            key: "k".to_owned(),
+            content: "ann".to_owned(),
+        },
+        answer: |claim| claim.claimant.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_use_at_one_instance_is_in_use_at_all() {
+    let repository = Repository::on(Engine::Postgres).await;
+    repository.coupons.create(&coupon("c", 5), None).await.unwrap();
+    let holder = repository.database.hold_coupons().await;
+    let coupons = Arc::clone(&repository.coupons);
+    let first = tokio::spawn(async move { coupons.claim(&claim(user("ann")), Some(&keyed())).await.unwrap() });
+    let locks = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database \
+                 WHERE locktype = 'advisory' AND datname = current_database()";
+    while repository.database.number(locks).await == 0 {}
+    let second = repository
+        .other
+        .claim(&claim(user("ann")), Some(&keyed()))
+        .await
+        .unwrap();
+    assert_eq!(second, ClaimVerdict::Repeated(Repeat::Refused(KeyRefused::Running)));
+    holder.release().await;
+    assert_eq!(first.await.unwrap(), ClaimVerdict::Claimed);
+    let third = repository
+        .other
+        .claim(&claim(user("ann")), Some(&keyed()))
+        .await
+        .unwrap();
+    assert_eq!(third, ClaimVerdict::Repeated(Repeat::Answered("ann".to_owned())));
 }

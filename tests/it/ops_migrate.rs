@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::harness::{
-    Database, Dlc, Empty, Engine, Running, on_both_engines,
+    ALL, Database, Dlc, Empty, Engine, Running, on_both_engines,
     program::{CONCURRENT, EXPAND, KILLED_AT, REVERTING, SLOW, events},
 };
 
@@ -46,8 +46,8 @@ on_both_engines! {
             assert_eq!(command.code, 0, "{command:?}");
             count += applied(&command.stdout);
         }
-        assert_eq!(count, 5, "each migration exactly once");
-        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+        assert_eq!(count, ALL, "each migration exactly once");
+        assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, ALL as i64);
         let verify = database.dlc().run(&["migrate", "verify"]).await;
         assert_eq!(verify.code, 0, "{verify:?}");
     }
@@ -240,7 +240,10 @@ async fn a_table_that_others_use_is_given_up_on_with_3_and_its_holder_is_named_a
     assert!(refused.stderr.contains("it is tried again in 500 ms"), "{refused:?}");
     assert!(!reading.is_finished(), "{:?}", reading.await);
     reading.abort();
-    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    assert_eq!(
+        database.number("SELECT count(*) FROM seaql_migrations").await,
+        ALL as i64
+    );
     holder.execute("ROLLBACK").await.unwrap();
     assert_eq!(impatient(&database).run(&["migrate", "up"]).await.code, 0);
 }
@@ -273,7 +276,10 @@ async fn a_run_that_loses_its_lock_commits_nothing_more() {
     database.execute("DROP TABLE gate").await;
     let holder = holder.finished().await;
     holder.assert_error(69, "terminating connection due to administrator command");
-    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    assert_eq!(
+        database.number("SELECT count(*) FROM seaql_migrations").await,
+        ALL as i64
+    );
     assert_eq!(
         database
             .number("SELECT count(*) FROM pg_class WHERE relname = 'slow'")

@@ -43,13 +43,18 @@ async fn the_live_catalogue_is_what_the_seeds_say() {
         said.execute(sql).await;
     }
     let migrated = Database::migrated(Engine::Postgres).await;
-    assert_eq!(live(&migrated).await, live(&said).await);
+    // Whatever else there is has tables of its own.
+    let live = live(&migrated).await;
+    for table in catalogue(&said.options()).await.unwrap().split("\n\n") {
+        assert!(live.contains(table.trim_end()), "{table}\nis not in\n{live}");
+    }
 }
 
 /// What a column is, in words that both engines share.
 fn sqlite_type(postgres: &str) -> &'static str {
     match postgres {
         "integer" | "boolean" => "INTEGER",
+        "bytea" => "BLOB",
         "character varying" | "text" | "timestamp with time zone" | "jsonb" => "TEXT",
         other => panic!("no rule for {other}"),
     }
@@ -83,7 +88,7 @@ async fn sqlite_has_the_same_tables_columns_keys_and_indexes() {
         ];
         expected.entry(table.clone()).or_default().push(row);
     }
-    assert_eq!(expected.len(), 5);
+    assert!(expected.len() >= 6, "{expected:?}");
     for (table, columns) in &expected {
         let found = format!(
             "SELECT name, type, CASE \"notnull\" WHEN 1 THEN 'true' ELSE 'false' END, \
@@ -101,11 +106,12 @@ async fn sqlite_has_the_same_tables_columns_keys_and_indexes() {
         ]
     );
     let indexes = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1";
-    assert_eq!(
-        sqlite.rows(indexes).await,
-        [["idx_claims_coupon_name"], ["idx_users_username_lower"]]
-    );
-    assert_eq!(lengths.len(), 5, "{lengths:?}");
+    let of_postgres = "SELECT indexname::text FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE 'dlc_%' \
+                       AND indexname NOT IN (SELECT conname FROM pg_constraint) ORDER BY indexname COLLATE \"C\"";
+    let of_postgres = postgres.rows(of_postgres).await;
+    assert!(of_postgres.len() >= 3, "{of_postgres:?}");
+    assert_eq!(sqlite.rows(indexes).await, of_postgres);
+    assert!(lengths.len() >= 8, "{lengths:?}");
 }
 
 #[tokio::test]

@@ -1,22 +1,26 @@
 //! Where coupons and their claims are kept.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use dlc_domain::coupons::{ClaimRefused, ClaimantId, Coupon, CouponName};
+use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName};
 
-use super::StorageError;
+use super::{
+    StorageError,
+    idempotency::{Keyed, Repeat},
+};
 
 /// What became of a new coupon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Creation {
     /// It is stored.
     Created,
     /// A coupon of that name existed before; nothing was changed.
     NameTaken,
+    /// The request's key was used before; nothing was changed.
+    Repeated(Repeat),
 }
 
 /// What became of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimVerdict {
     /// The claim is stored durably, and the stock is one less.
     Claimed,
@@ -24,13 +28,16 @@ pub enum ClaimVerdict {
     UnknownCoupon,
     /// The coupon exists, and the claim was refused; nothing was changed.
     Refused(ClaimRefused),
+    /// The request's key was used before; nothing was changed.
+    Repeated(Repeat),
 }
 
-/// Coupons and claims, kept safe. Each method is one transaction as its caller sees it.
+/// Coupons and claims, kept safe. Each method is one transaction as its caller sees it; where a request has a key, the answer is
+/// kept in that transaction, and a key that was used before is looked at before anything else.
 #[async_trait]
 pub trait CouponRepository: Send + Sync {
     /// Stores a new coupon. MUST leave an existing coupon of the same name untouched.
-    async fn create(&self, coupon: &Coupon) -> Result<Creation, StorageError>;
+    async fn create(&self, coupon: &Coupon, keyed: Option<&Keyed<Coupon>>) -> Result<Creation, StorageError>;
 
     /// Reads one coupon. MUST see amount and remaining amount of one moment (I2).
     async fn find(&self, name: &CouponName) -> Result<Option<Coupon>, StorageError>;
@@ -42,10 +49,5 @@ pub trait CouponRepository: Send + Sync {
     /// the decrement together or not at all (I8); MUST answer [`ClaimVerdict::Claimed`] only after the commit is
     /// durable (I4); MUST NOT give one claimant two pieces (I3) or give out more than there are (I1), however many
     /// callers and processes claim at once.
-    async fn claim(
-        &self,
-        coupon: &CouponName,
-        claimant: &ClaimantId,
-        at: DateTime<Utc>,
-    ) -> Result<ClaimVerdict, StorageError>;
+    async fn claim(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError>;
 }

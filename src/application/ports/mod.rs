@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod connection;
 pub mod coupons;
+pub mod idempotency;
 pub mod inspection;
 pub mod migrations;
 pub mod monitoring;

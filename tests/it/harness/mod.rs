@@ -22,6 +22,12 @@ pub use proxy::Proxy;
 pub use server::{Answer, Server, send};
 pub use terminal::Terminal;
 
+/// How many migrations the program ships.
+pub const ALL: usize = ::dlc::database::MIGRATIONS.len();
+
+/// The last of them.
+pub const LAST: &str = ::dlc::database::MIGRATIONS[ALL - 1].name;
+
 /// Something that a test can be given on an engine of its choice.
 pub trait OnEngine {
     async fn on(engine: Engine) -> Self;

@@ -5,14 +5,15 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use dlc_application::{coupons::CouponService, operations::readiness::Readiness};
-use dlc_domain::coupons::{ClaimantId, Coupon, CouponName, Stock};
+use dlc_application::{coupons::CouponService, operations::readiness::Readiness, ports::idempotency::Performed};
+use dlc_domain::coupons::{Claim, ClaimantId, Coupon, CouponName, Stock};
 use poem::http::HeaderMap;
 use poem_openapi::{ApiResponse, Object, OpenApi, Tags, param::Path, payload::Json};
 
 use super::{
     Services,
     fields::{Fields, field},
+    idempotency::{IdempotencyKey, kept, replayed},
     problem::{Problem, problems},
     scalars::{Amount, ShortText},
 };
@@ -128,6 +129,15 @@ struct ClaimView {
     coupon_name: String,
 }
 
+impl From<&Claim> for ClaimView {
+    fn from(claim: &Claim) -> Self {
+        Self {
+            user_id: claim.claimant.to_string(),
+            coupon_name: claim.coupon.to_string(),
+        }
+    }
+}
+
 #[derive(ApiResponse)]
 enum CreatedCoupon {
     /// It is on sale.
@@ -137,6 +147,9 @@ enum CreatedCoupon {
         /// Where to look at it.
         #[oai(header = "Location")]
         String,
+        /// `true` where the request was done before and this is the answer that it got.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<bool>,
     ),
 }
 
@@ -144,7 +157,12 @@ enum CreatedCoupon {
 enum GrantedClaim {
     /// The claim is stored durably.
     #[oai(status = 201)]
-    Created(Json<ClaimView>),
+    Created(
+        Json<ClaimView>,
+        /// `true` where the request was done before and this is the answer that it got.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<bool>,
+    ),
 }
 
 #[derive(ApiResponse)]
@@ -169,29 +187,34 @@ enum FoundCoupon {
 problems!(CreateCouponProblem {
     400 => "`validation_failed`, `invalid_body`",
     401 => "`authentication_required`: this installation wants people to sign in",
-    409 => "`coupon_exists`: the name belongs to another coupon",
+    409 => "`coupon_exists`: the name belongs to another coupon; `idempotency_key_in_use`: a request under that key is being worked on",
     413 => "`body_too_large`",
     415 => "`unsupported_media_type`",
+    422 => "`idempotency_key_reused`: another request was answered under that key",
+    429 => "`rate_limited`: ask again after `Retry-After` seconds",
     500 => "`internal_error`",
-    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
+    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `overloaded`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
 });
 
 problems!(ClaimProblem {
     400 => "`validation_failed`, `invalid_body`",
     401 => "`authentication_required`: this installation wants people to sign in",
     404 => "`coupon_not_found`",
-    409 => "`already_claimed` or `out_of_stock`",
+    409 => "`already_claimed`, `out_of_stock`; `idempotency_key_in_use`: a request under that key is being worked on",
     413 => "`body_too_large`",
     415 => "`unsupported_media_type`",
+    422 => "`idempotency_key_reused`: another request was answered under that key",
+    429 => "`rate_limited`: ask again after `Retry-After` seconds",
     500 => "`internal_error`",
-    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `request_timeout`: the outcome is unknown, ask again to learn it; `starting`: nothing was done yet",
+    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `request_timeout`: the outcome is unknown, ask again to learn it; `overloaded`, `starting`: nothing was done yet",
 });
 
 problems!(FindCouponProblem {
     400 => "`validation_failed`",
     404 => "`coupon_not_found`",
+    429 => "`rate_limited`: ask again after `Retry-After` seconds",
     500 => "`internal_error`",
-    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
+    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `overloaded`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
 });
 
 /// The use cases behind both families of paths.
@@ -212,33 +235,49 @@ impl Office {
         }
     }
 
-    async fn create(&self, name: String, amount: i64) -> Result<CreatedCoupon, CreateCouponProblem> {
+    async fn create(
+        &self,
+        route: &'static str,
+        key: IdempotencyKey,
+        body: (String, i64),
+    ) -> Result<CreatedCoupon, CreateCouponProblem> {
         self.admit()?;
         let mut fields = Fields::default();
-        let name = fields.take("name", CouponName::parse(name));
-        let amount = fields.take("amount", Stock::new(amount));
+        let keyed = key.of(route, &body, |coupon| kept(&CouponView::from(coupon)));
+        let name = fields.take("name", CouponName::parse(body.0));
+        let amount = fields.take("amount", Stock::new(body.1));
         let (Some(name), Some(amount)) = (name, amount) else {
             return Err(fields.problem().into());
         };
-        let coupon = self.coupons.create(name, amount).await?;
-        let place = percent_encoding::utf8_percent_encode(coupon.name().as_str(), percent_encoding::NON_ALPHANUMERIC);
+        let (view, was_before) = match self.coupons.create(name, amount, keyed).await? {
+            Performed::Now(coupon) => (CouponView::from(&coupon), None),
+            Performed::Before(answer) => (replayed(&answer)?, Some(true)),
+        };
+        let place = percent_encoding::utf8_percent_encode(&view.name, percent_encoding::NON_ALPHANUMERIC);
         let location = format!("/api/v1/coupons/{place}");
-        Ok(CreatedCoupon::Created(Json(CouponView::from(&coupon)), location))
+        Ok(CreatedCoupon::Created(Json(view), location, was_before))
     }
 
-    async fn claim(&self, coupon: (&str, String), user_id: String) -> Result<GrantedClaim, ClaimProblem> {
+    async fn claim(
+        &self,
+        route: &'static str,
+        key: IdempotencyKey,
+        coupon: (&str, String),
+        user_id: String,
+    ) -> Result<GrantedClaim, ClaimProblem> {
         self.admit()?;
         let mut fields = Fields::default();
+        let keyed = key.of(route, &(&user_id, &coupon.1), |claim| kept(&ClaimView::from(claim)));
         let claimant = fields.take("user_id", ClaimantId::parse(user_id));
         let coupon = fields.take(coupon.0, CouponName::parse(coupon.1));
         let (Some(claimant), Some(coupon)) = (claimant, coupon) else {
             return Err(fields.problem().into());
         };
-        self.coupons.claim(&coupon, &claimant).await?;
-        Ok(GrantedClaim::Created(Json(ClaimView {
-            user_id: claimant.into(),
-            coupon_name: coupon.into(),
-        })))
+        let (view, was_before) = match self.coupons.claim(coupon, claimant, keyed).await? {
+            Performed::Now(claim) => (ClaimView::from(&claim), None),
+            Performed::Before(answer) => (replayed(&answer)?, Some(true)),
+        };
+        Ok(GrantedClaim::Created(Json(view), was_before))
     }
 
     async fn find(&self, name: String) -> Result<Coupon, FindCouponProblem> {
@@ -306,8 +345,16 @@ impl CouponsApi {
 impl CouponsApi {
     /// Put a coupon on sale
     #[oai(path = "/coupons", method = "post", operation_id = "createCoupon")]
-    async fn create(&self, body: Json<CreateCouponBody>) -> Result<CreatedCoupon, CreateCouponProblem> {
-        self.0.create(body.0.name.0, body.0.amount.0).await
+    async fn create(
+        &self,
+        /// A name of the request's own, such as a UUID: repeated with it within 24 hours, the request gets the same answer and
+        /// does nothing.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
+        body: Json<CreateCouponBody>,
+    ) -> Result<CreatedCoupon, CreateCouponProblem> {
+        let body = (body.0.name.0, body.0.amount.0);
+        self.0.create("POST /api/v1/coupons", key, body).await
     }
 
     /// Look at a coupon
@@ -316,9 +363,9 @@ impl CouponsApi {
         &self,
         headers: &HeaderMap,
         /// The coupon's name, percent-encoded.
-        name: Path<String>,
+        name: Path<ShortText>,
     ) -> Result<FoundCoupon, FindCouponProblem> {
-        let coupon = self.0.find(name.0).await?;
+        let coupon = self.0.find(name.0.0).await?;
         let etag = etag(&coupon);
         if matches(headers, &etag) {
             return Ok(FoundCoupon::NotModified(etag));
@@ -333,10 +380,15 @@ impl CouponsApi {
     async fn claim(
         &self,
         /// The coupon's name, percent-encoded.
-        name: Path<String>,
+        name: Path<ShortText>,
+        /// A name of the request's own, such as a UUID: repeated with it within 24 hours, the request gets the same answer and
+        /// does nothing.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
         body: Json<ClaimBody>,
     ) -> Result<GrantedClaim, ClaimProblem> {
-        self.0.claim(("name", name.0), body.0.user_id.0).await
+        let route = "POST /api/v1/coupons/{name}/claims";
+        self.0.claim(route, key, ("name", name.0.0), body.0.user_id.0).await
     }
 }
 
@@ -352,15 +404,31 @@ impl CouponAliasesApi {
 impl CouponAliasesApi {
     /// Put a coupon on sale
     #[oai(path = "/coupons", method = "post", operation_id = "createCouponAlias")]
-    async fn create(&self, body: Json<CreateCouponAliasBody>) -> Result<CreatedCoupon, CreateCouponProblem> {
-        self.0.create(body.0.name.0, body.0.amount.0).await
+    async fn create(
+        &self,
+        /// A name of the request's own, such as a UUID: repeated with it within 24 hours, the request gets the same answer and
+        /// does nothing.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
+        body: Json<CreateCouponAliasBody>,
+    ) -> Result<CreatedCoupon, CreateCouponProblem> {
+        let body = (body.0.name.0, body.0.amount.0);
+        self.0.create("POST /api/coupons", key, body).await
     }
 
     /// Claim a coupon
     #[oai(path = "/coupons/claim", method = "post", operation_id = "claimCouponAlias")]
-    async fn claim(&self, body: Json<ClaimAliasBody>) -> Result<GrantedClaim, ClaimProblem> {
+    async fn claim(
+        &self,
+        /// A name of the request's own, such as a UUID: repeated with it within 24 hours, the request gets the same answer and
+        /// does nothing.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
+        body: Json<ClaimAliasBody>,
+    ) -> Result<GrantedClaim, ClaimProblem> {
+        let (coupon, user) = (body.0.coupon_name.0, body.0.user_id.0);
         self.0
-            .claim(("coupon_name", body.0.coupon_name.0), body.0.user_id.0)
+            .claim("POST /api/coupons/claim", key, ("coupon_name", coupon), user)
             .await
     }
 
@@ -369,9 +437,9 @@ impl CouponAliasesApi {
     async fn find(
         &self,
         /// The coupon's name, percent-encoded.
-        name: Path<String>,
+        name: Path<ShortText>,
     ) -> Result<Json<CouponAliasView>, FindCouponProblem> {
-        let (coupon, claimants) = self.0.find_with_claimants(name.0).await?;
+        let (coupon, claimants) = self.0.find_with_claimants(name.0.0).await?;
         Ok(Json(CouponAliasView {
             name: coupon.name().to_string(),
             amount: coupon.amount().get(),

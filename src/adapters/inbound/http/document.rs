@@ -16,7 +16,7 @@ use poem_openapi::{
     registry::{MetaApi, Registry},
 };
 
-use super::Documented;
+use super::{Documented, middleware::accepts_gzip};
 
 /// The API's name in the document.
 pub(super) const TITLE: &str = "dlc";
@@ -34,7 +34,18 @@ pub(super) const PATHS: [&str; 6] = [
 ];
 
 const DESCRIPTION: &str = "The backend of a dance-lessons coach: greetings and limited coupons, over a database that it \
-    tells the truth about. Errors are problem+json (RFC 9457); `code` tells them apart.";
+    tells the truth about.\n\n\
+    What holds for every call:\n\n\
+    - Errors are problem+json (RFC 9457); `code` tells them apart and never changes its meaning. A route that does not answer a \
+    method says so by 405 and `Allow`; a path without a route is 404 `route_not_found`.\n\
+    - Every answer carries `X-Request-Id`: the request's own (1–128 printable ASCII characters), else a new one.\n\
+    - HEAD is answered like GET, without a body. Answers of 1 KiB and more are compressed for whoever takes gzip.\n\
+    - Where the installation limits requests per address, answers carry `RateLimit` and `RateLimit-Policy`, and 429 \
+    `rate_limited` says by `Retry-After` when to ask again.\n\
+    - 503 carries `Retry-After`: the service starts, is overloaded, or has lost its database.\n\
+    - `Idempotency-Key` names a creating request: repeated with it within 24 hours, the request does nothing and gets the same \
+    answer with `Idempotency-Replayed: true`.\n\
+    - Unknown fields are refused under `/api/v1`, and ignored at the literal paths.";
 
 /// poem-openapi writes 3.0.0; what it writes is valid 3.0.3, which is what tools expect today.
 const WRITTEN: &str = "3.0.0";
@@ -147,8 +158,7 @@ impl Page {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
         response = response.content_type(self.content_type);
-        let gzip = request.header(header::ACCEPT_ENCODING).is_some_and(accepts_gzip);
-        if gzip && !self.gzip.is_empty() {
+        if accepts_gzip(request.headers()) && !self.gzip.is_empty() {
             response
                 .header(header::CONTENT_ENCODING, "gzip")
                 .body(self.gzip.clone())
@@ -156,15 +166,6 @@ impl Page {
             response.body(self.plain.clone())
         }
     }
-}
-
-/// Whether an `Accept-Encoding` names gzip and does not refuse it by `q=0` (RFC 9110 §12.5.3).
-fn accepts_gzip(value: &str) -> bool {
-    value.split(',').any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let refused = |q: &str| q.strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0));
-        parts.next() == Some("gzip") && !parts.any(refused)
-    })
 }
 
 /// FNV-1a: tells one build's page from another's; nothing depends on it being hard to forge.

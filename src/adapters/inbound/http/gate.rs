@@ -66,6 +66,11 @@ pub(super) struct GatedRoutes {
     metrics: Option<Routes>,
 }
 
+/// Whether a path is behind the gate: not a probe, and not the metrics.
+pub(super) fn is_gated(path: &str) -> bool {
+    path != metrics::PATH && !health::is_probe(path)
+}
+
 /// What a listener for metrics alone answers.
 pub(super) struct OnlyMetrics(pub(super) Routes);
 

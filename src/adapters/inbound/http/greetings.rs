@@ -3,7 +3,7 @@
 use dlc_domain::greetings::{Greeted, greet};
 use poem_openapi::{Object, OpenApi, Tags, param::Path, payload::Json};
 
-use super::{fields::field, problem::problems};
+use super::{fields::field, problem::problems, scalars::ShortText};
 
 #[derive(Tags)]
 enum Tag {
@@ -18,10 +18,17 @@ pub(super) struct GreetingView {
     message: String,
 }
 
+problems!(GreetWorldProblem {
+    429 => "`rate_limited`: ask again after `Retry-After` seconds",
+    500 => "`internal_error`",
+    503 => "`overloaded`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
+});
+
 problems!(GreetProblem {
     400 => "`validation_failed`: the name is blank, longer than 255 characters, or holds a NUL",
+    429 => "`rate_limited`: ask again after `Retry-After` seconds",
     500 => "`internal_error`",
-    503 => "`request_timeout`, `starting`: ask again after `Retry-After` seconds",
+    503 => "`overloaded`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
 });
 
 pub(super) struct GreetingsApi;
@@ -30,7 +37,7 @@ pub(super) struct GreetingsApi;
 impl GreetingsApi {
     /// Greet the world
     #[oai(path = "/greet", method = "get", operation_id = "greetWorld")]
-    async fn greet_world(&self) -> Result<Json<GreetingView>, GreetProblem> {
+    async fn greet_world(&self) -> Result<Json<GreetingView>, GreetWorldProblem> {
         Ok(Json(GreetingView {
             message: greet(&Greeted::default()),
         }))
@@ -43,9 +50,9 @@ impl GreetingsApi {
     async fn greet(
         &self,
         /// Whom to greet, percent-encoded.
-        name: Path<String>,
+        name: Path<ShortText>,
     ) -> Result<Json<GreetingView>, GreetProblem> {
-        let whom = field("name", Greeted::parse(name.0))?;
+        let whom = field("name", Greeted::parse(name.0.0))?;
         Ok(Json(GreetingView { message: greet(&whom) }))
     }
 }

@@ -160,7 +160,7 @@ impl Endpoint for MetricsEndpoint {
         match *request.method() {
             Method::GET | Method::HEAD => Ok(Response::builder()
                 .content_type("text/plain; version=0.0.4; charset=utf-8")
-                .header(header::CACHE_CONTROL, "no-store")
+                .header(header::CACHE_CONTROL, "no-cache")
                 .body(if request.method() == Method::HEAD {
                     String::new()
                 } else {

@@ -4,6 +4,7 @@
 //! `problem` alone. Not here: what the calls mean (`application`), when the service starts and stops (`bootstrap`).
 
 mod admission;
+mod client;
 mod coupons;
 pub mod document;
 mod exposition;
@@ -11,6 +12,7 @@ mod fields;
 mod gate;
 mod greetings;
 mod health;
+mod idempotency;
 mod metrics;
 mod middleware;
 mod problem;
@@ -20,6 +22,7 @@ mod scalars;
 pub mod server;
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -29,6 +32,7 @@ use dlc_application::{
     operations::{check::Doctor, readiness::Readiness},
     ports::monitoring::DatabaseMonitor,
 };
+use ipnet::IpNet;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response};
 use poem_openapi::OpenApiService;
 
@@ -47,12 +51,25 @@ pub struct Services {
 }
 
 /// Limits of every request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Longest time for one request.
     pub request_timeout: Duration,
     /// Largest body in bytes.
     pub max_body_bytes: usize,
+    /// Most requests of one client; none for no limit.
+    pub rate: Option<RateLimit>,
+    /// Networks of proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// So many requests in so long a time, of one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The requests.
+    pub requests: NonZeroU32,
+    /// The time.
+    pub window: Duration,
 }
 
 /// Who knows about the database.
@@ -123,6 +140,7 @@ impl Api {
     /// The endpoint for a server of `/metrics` alone.
     pub fn metrics_endpoint(&self, limits: Limits) -> impl Endpoint<Output = Response> + 'static {
         let (readiness, requests) = (Arc::clone(&self.readiness), Requests::default());
+        let limits = Limits { rate: None, ..limits };
         // Requests of a scraper are no traffic of the service.
         middleware::wrap(
             gate::OnlyMetrics(self.metrics().boxed()),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use dlc_application::{
     coupons::{ClaimError, CreateCouponError, FindCouponError},
-    ports::{StorageError, StorageErrorKind},
+    ports::{StorageError, StorageErrorKind, idempotency::KeyRefused},
 };
 use dlc_domain::coupons::ClaimRefused;
 use poem::{
@@ -98,6 +98,17 @@ impl Problem {
         Self {
             errors,
             ..Self::new(StatusCode::BAD_REQUEST, "validation_failed", detail)
+        }
+    }
+
+    pub(crate) fn rate_limited(after: u32) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                format!("too many requests from this address; ask again in {after} s"),
+            )
         }
     }
 
@@ -245,10 +256,24 @@ impl From<StorageError> for Problem {
     }
 }
 
+impl From<KeyRefused> for Problem {
+    fn from(error: KeyRefused) -> Self {
+        match error {
+            KeyRefused::Differs => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                error.to_string(),
+            ),
+            KeyRefused::Running => Self::new(StatusCode::CONFLICT, "idempotency_key_in_use", error.to_string()),
+        }
+    }
+}
+
 impl From<CreateCouponError> for Problem {
     fn from(error: CreateCouponError) -> Self {
         match error {
             CreateCouponError::NameTaken => Self::new(StatusCode::CONFLICT, "coupon_exists", error.to_string()),
+            CreateCouponError::Key(error) => error.into(),
             CreateCouponError::Storage(error) => error.into(),
         }
     }
@@ -273,6 +298,7 @@ impl From<ClaimError> for Problem {
             ClaimError::Refused(ClaimRefused::OutOfStock) => {
                 Self::new(StatusCode::CONFLICT, "out_of_stock", error.to_string())
             }
+            ClaimError::Key(error) => error.into(),
             ClaimError::Storage(error) => error.into(),
         }
     }
@@ -327,7 +353,7 @@ pub(crate) fn document_problem(status: u16, description: &'static str) -> poem_o
                 "How to sign in: `Bearer`",
                 String::schema_ref(),
             )],
-            503 => vec![header(
+            429 | 503 => vec![header(
                 "Retry-After",
                 "Seconds until it is worth asking again",
                 u32::schema_ref(),
@@ -360,6 +386,8 @@ mod tests {
             ClaimError::UnknownCoupon.into(),
             ClaimError::Refused(ClaimRefused::AlreadyClaimed).into(),
             ClaimError::Refused(ClaimRefused::OutOfStock).into(),
+            KeyRefused::Differs.into(),
+            KeyRefused::Running.into(),
             storage(StorageErrorKind::Unavailable).into(),
             storage(StorageErrorKind::Timeout).into(),
             storage(StorageErrorKind::Conflict).into(),
@@ -368,6 +396,7 @@ mod tests {
             Problem::from_framework(MethodNotAllowedError.into()),
             Problem::too_large(),
             Problem::sign_in_required(),
+            Problem::rate_limited(7),
         ];
         let table: Vec<String> = problems
             .iter()

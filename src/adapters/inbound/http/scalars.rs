@@ -7,13 +7,18 @@ use std::borrow::Cow;
 
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef},
-    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+    types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
 };
 use serde_json::Value;
 
 /// A text of 1–255 characters, not blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ShortText(pub(super) String);
+
+/// "Not blank, no NUL" as a pattern. Unicode's white space (`char::is_whitespace`) is written out, because `\s` is not the same in
+/// any two languages.
+const NOT_BLANK: &str =
+    "^[^\\x00]*[^\\x00\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000][^\\x00]*$";
 
 /// A number of pieces: 1 to 2147483647.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +68,7 @@ macro_rules! scalar {
 scalar!(
     ShortText named "string",
     String(text) => Ok(Self(text)),
-    // The pattern says "not blank, no NUL".
-    MetaSchema { min_length: Some(1), max_length: Some(255), pattern: Some(r"^[^\x00]*[^\s\x00][^\x00]*$".to_owned()), ..MetaSchema::new("string") }
+    MetaSchema { min_length: Some(1), max_length: Some(255), pattern: Some(NOT_BLANK.to_owned()), ..MetaSchema::new("string") }
 );
 
 scalar!(
@@ -72,3 +76,9 @@ scalar!(
     Number(number) => number.as_i64().map(Self).ok_or_else(|| ParseError::custom("it must be a whole number of at most 64 bits")),
     MetaSchema { minimum: Some(1.0), maximum: Some(2_147_483_647.0), ..MetaSchema::new_with_format("integer", "int32") }
 );
+
+impl ParseFromParameter for ShortText {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(Self(value.to_owned()))
+    }
+}

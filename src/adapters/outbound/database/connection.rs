@@ -31,6 +31,7 @@ use tracing::log::LevelFilter;
 
 use crate::{
     error,
+    idempotency::KeysAtWork,
     reads::{ReadPool, ReadSource},
     statistics::Counters,
     url::DatabaseUrl,
@@ -287,6 +288,7 @@ struct Inner {
     max_connections: u32,
     statement_timeout: Option<Duration>,
     counters: Counters,
+    keys: KeysAtWork,
 }
 
 /// A connected database. Cloning shares the connections.
@@ -346,6 +348,7 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError
         max_connections,
         statement_timeout: options.statement_timeout,
         counters: Counters::default(),
+        keys: KeysAtWork::default(),
     })))
 }
 
@@ -402,6 +405,11 @@ impl Database {
     /// Counts and durations of operations.
     pub(crate) fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// Keys of requests that this process is working on.
+    pub(crate) fn keys(&self) -> &KeysAtWork {
+        &self.0.keys
     }
 
     pub(crate) fn engine(&self) -> Engine {

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use dlc_application::ports::{
     StorageError, StorageErrorKind,
     coupons::{ClaimVerdict, CouponRepository, Creation},
+    idempotency::{KeyRefused, Keyed, Repeat},
 };
-use dlc_domain::coupons::{ClaimRefused, ClaimantId, Coupon, CouponName};
+use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait,
@@ -22,7 +22,7 @@ use sea_orm::{
 use crate::{
     connection::Database,
     entity::{claims, coupons},
-    error,
+    error, idempotency,
     reads::CouponReads,
 };
 
@@ -54,38 +54,84 @@ impl SeaOrmCouponRepository {
         self.database.rw().begin_with_options(options).await
     }
 
-    async fn claim_in_transaction(
-        &self,
-        coupon: &CouponName,
-        claimant: &ClaimantId,
-        at: DateTime<Utc>,
-    ) -> Result<ClaimVerdict, DbErr> {
+    /// Creates a coupon under a key: looked at, created and kept in one transaction.
+    async fn create_keyed(&self, coupon: &Coupon, keyed: &Keyed<Coupon>) -> Result<Creation, DbErr> {
+        let Some(_at_work) = self.database.keys().take(&keyed.request) else {
+            return Ok(Creation::Repeated(Repeat::Refused(KeyRefused::Running)));
+        };
         let transaction = self.begin().await?;
-        let verdict = judge(&transaction, coupon, claimant).await?;
+        let creation = match idempotency::seek(&transaction, &keyed.request, coupon.created_at()).await? {
+            Some(repeat) => Creation::Repeated(repeat),
+            None => insert(&transaction, coupon).await?,
+        };
+        if creation != Creation::Created {
+            transaction.rollback().await?;
+            return Ok(creation);
+        }
+        let answer = (keyed.answer)(coupon);
+        idempotency::keep(&transaction, &keyed.request, answer, coupon.created_at()).await?;
+        transaction.commit().await?;
+        Ok(creation)
+    }
+
+    async fn claim_in_transaction(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, DbErr> {
+        let keys = self.database.keys();
+        let at_work = keyed.map(|keyed| keys.take(&keyed.request));
+        if matches!(at_work, Some(None)) {
+            return Ok(ClaimVerdict::Repeated(Repeat::Refused(KeyRefused::Running)));
+        }
+        let transaction = self.begin().await?;
+        let repeat = match keyed {
+            Some(keyed) => idempotency::seek(&transaction, &keyed.request, claim.at).await?,
+            None => None,
+        };
+        let verdict = match repeat {
+            Some(repeat) => ClaimVerdict::Repeated(repeat),
+            None => judge(&transaction, &claim.coupon, &claim.claimant).await?,
+        };
         if verdict != ClaimVerdict::Claimed {
             transaction.rollback().await?;
             return Ok(verdict);
         }
-        let claim = claims::ActiveModel {
+        let row = claims::ActiveModel {
             id: NotSet,
-            user_id: Set(claimant.as_str().to_owned()),
-            coupon_name: Set(coupon.as_str().to_owned()),
-            created_at: Set(at),
+            user_id: Set(claim.claimant.as_str().to_owned()),
+            coupon_name: Set(claim.coupon.as_str().to_owned()),
+            created_at: Set(claim.at),
         };
-        claims::Entity::insert(claim)
-            .exec_without_returning(&transaction)
-            .await?;
+        claims::Entity::insert(row).exec_without_returning(&transaction).await?;
         coupons::Entity::update_many()
             .col_expr(
                 coupons::Column::RemainingAmount,
                 Expr::col(coupons::Column::RemainingAmount).sub(1),
             )
-            .filter(coupons::Column::Name.eq(coupon.as_str()))
+            .filter(coupons::Column::Name.eq(claim.coupon.as_str()))
             .exec(&transaction)
             .await?;
+        if let Some(keyed) = keyed {
+            idempotency::keep(&transaction, &keyed.request, (keyed.answer)(claim), claim.at).await?;
+        }
         transaction.commit().await?;
         Ok(ClaimVerdict::Claimed)
     }
+}
+
+/// Stores a new coupon, unless its name is taken.
+async fn insert(connection: &impl ConnectionTrait, coupon: &Coupon) -> Result<Creation, DbErr> {
+    let row = coupons::ActiveModel {
+        name: Set(coupon.name().as_str().to_owned()),
+        amount: Set(coupon.amount().get()),
+        remaining_amount: Set(coupon.remaining()),
+        created_at: Set(coupon.created_at()),
+    };
+    let inserted = coupons::Entity::insert(row)
+        .on_conflict_do_nothing_on([coupons::Column::Name])
+        .exec_without_returning(connection)
+        .await?;
+    Ok(match inserted {
+        TryInsertResult::Inserted(1..) => Creation::Created,
+        _ => Creation::NameTaken,
+    })
 }
 
 /// Judges a claim under the coupon's lock, in the order of I6.
@@ -124,24 +170,17 @@ fn restore(row: coupons::Model) -> Result<Coupon, StorageError> {
 
 #[async_trait]
 impl CouponRepository for SeaOrmCouponRepository {
-    async fn create(&self, coupon: &Coupon) -> Result<Creation, StorageError> {
-        let row = coupons::ActiveModel {
-            name: Set(coupon.name().as_str().to_owned()),
-            amount: Set(coupon.amount().get()),
-            remaining_amount: Set(coupon.remaining()),
-            created_at: Set(coupon.created_at()),
-        };
-        let inserted = self.database.counters().observe(async {
-            coupons::Entity::insert(row)
-                .on_conflict_do_nothing_on([coupons::Column::Name])
-                .exec_without_returning(self.database.rw())
-                .await
-                .map_err(error::storage)
-        });
-        Ok(match inserted.await? {
-            TryInsertResult::Inserted(1..) => Creation::Created,
-            _ => Creation::NameTaken,
-        })
+    async fn create(&self, coupon: &Coupon, keyed: Option<&Keyed<Coupon>>) -> Result<Creation, StorageError> {
+        self.database
+            .counters()
+            .observe(async {
+                let created = match keyed {
+                    Some(keyed) => self.create_keyed(coupon, keyed).await,
+                    None => insert(self.database.rw(), coupon).await,
+                };
+                created.map_err(error::storage)
+            })
+            .await
     }
 
     async fn find(&self, name: &CouponName) -> Result<Option<Coupon>, StorageError> {
@@ -175,19 +214,10 @@ impl CouponRepository for SeaOrmCouponRepository {
         Ok(Some((coupon, claimants)))
     }
 
-    async fn claim(
-        &self,
-        coupon: &CouponName,
-        claimant: &ClaimantId,
-        at: DateTime<Utc>,
-    ) -> Result<ClaimVerdict, StorageError> {
+    async fn claim(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError> {
         self.database
             .counters()
-            .observe(async {
-                self.claim_in_transaction(coupon, claimant, at)
-                    .await
-                    .map_err(error::storage)
-            })
+            .observe(async { self.claim_in_transaction(claim, keyed).await.map_err(error::storage) })
             .await
     }
 }

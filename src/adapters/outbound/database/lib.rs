@@ -12,6 +12,7 @@ mod connection;
 mod coupons;
 mod entity;
 mod error;
+mod idempotency;
 mod inspection;
 mod migrator;
 mod monitor;
@@ -25,6 +26,7 @@ mod writer;
 
 pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};
 pub use coupons::SeaOrmCouponRepository;
+pub use idempotency::SqlKeptAnswers;
 pub use inspection::SqlInspector;
 pub use migration::{Atomicity, Kind, MIGRATIONS, Migration, Script};
 pub use migrator::{MigratorSettings, SqlMigrator};

@@ -233,7 +233,7 @@ impl HealthApi {
         /// Lists the doctor's checks, to whom `server.details` allows.
         verbose: Query<Option<String>>,
         /// Leaves a check out of the list; may be repeated.
-        #[oai(explode = true)]
+        #[oai(explode = true, default)]
         exclude: Query<Vec<String>>,
     ) -> PhaseAnswer {
         let snapshot = self.snapshot();

@@ -1,17 +1,23 @@
-//! Limits of a request: its body's size and its time.
+//! Limits of a request: its client's share, its body's size and its time.
 //!
 //! poem's own size limit answers 411 to every request without a Content-Length, GETs included, so this one stands here.
+
+use std::time::Duration;
 
 use poem::{
     Body, Endpoint, Request, Response,
     http::{Method, header},
 };
 
-use crate::adapters::inbound::http::{Limits, problem::Problem};
+use super::rates::UsedUp;
+use crate::adapters::inbound::http::problem::Problem;
 
 pub(super) struct Limited<E> {
     pub(super) inner: E,
-    pub(super) limits: Limits,
+    /// Longest time for one request.
+    pub(super) timeout: Duration,
+    /// Largest body in bytes.
+    pub(super) max_body_bytes: usize,
 }
 
 impl<E> Limited<E> {
@@ -23,7 +29,7 @@ impl<E> Limited<E> {
         ) {
             return Ok(());
         }
-        let max = self.limits.max_body_bytes;
+        let max = self.max_body_bytes;
         match request
             .headers()
             .get(header::CONTENT_LENGTH)
@@ -44,14 +50,15 @@ impl<E: Endpoint<Output = Response>> Endpoint for Limited<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        if let Some(UsedUp(after)) = request.extensions().get::<UsedUp>() {
+            return Err(Problem::rate_limited(*after).into());
+        }
         let answer = async {
             self.check_body(&mut request).await?;
             self.inner.call(request).await
         };
-        tokio::time::timeout(self.limits.request_timeout, answer)
-            .await
-            .unwrap_or_else(|_| {
-                Err(Problem::unavailable("request_timeout", "the request took too long and was given up").into())
-            })
+        tokio::time::timeout(self.timeout, answer).await.unwrap_or_else(|_| {
+            Err(Problem::unavailable("request_timeout", "the request took too long and was given up").into())
+        })
     }
 }

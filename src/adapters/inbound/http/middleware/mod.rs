@@ -1,11 +1,13 @@
-//! What every request passes on its way in and out, from the outside: id, other origins, security headers, errors and panics,
-//! limits.
+//! What every request passes on its way in and out, from the outside: id, other origins, security headers, compression, the
+//! client's share, errors and panics, limits.
 //!
 //! Statically nested endpoints, one file each, so that the hot path pays no boxed future per layer.
 
+mod compression;
 mod cors;
 mod errors;
 mod limits;
+mod rates;
 mod request_id;
 mod security;
 
@@ -14,7 +16,8 @@ use std::sync::Arc;
 use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Response, http::HeaderValue};
 
-use super::{Limits, Requests};
+use super::{Limits, Requests, client::TrustedProxies};
+pub(super) use compression::accepts_gzip;
 
 /// Wraps the routes.
 pub(super) fn wrap(
@@ -24,13 +27,23 @@ pub(super) fn wrap(
     requests: Requests,
     origins: &[String],
 ) -> impl Endpoint<Output = Response> + 'static {
-    let limited = limits::Limited { inner: routes, limits };
+    let limited = limits::Limited {
+        inner: routes,
+        timeout: limits.request_timeout,
+        max_body_bytes: limits.max_body_bytes,
+    };
     let answering = errors::Answering {
         inner: limited,
         readiness,
         requests,
     };
-    let secured = security::Secured { inner: answering };
+    let rated = rates::Rated {
+        inner: answering,
+        buckets: limits.rate.map(rates::Buckets::new),
+        proxies: TrustedProxies(limits.trusted_proxies),
+    };
+    let compressed = compression::Compressed { inner: rated };
+    let secured = security::Secured { inner: compressed };
     // An origin that no header can hold was refused by the configuration.
     let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     let crossed = cors::Cors {

@@ -2,3 +2,4 @@
 
 pub(crate) mod claims;
 pub(crate) mod coupons;
+pub(crate) mod idempotency_keys;

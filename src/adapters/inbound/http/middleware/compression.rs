@@ -1,0 +1,154 @@
+//! Large answers travel compressed to whoever takes gzip (RFC 9110 §12.5.3).
+//!
+//! Answers that must not be stored are left as they are: they hold secrets, and the length of a compressed secret beside a text
+//! of the caller's choice tells of the secret (BREACH). Pages that never change are kept compressed (`document`).
+
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+use http_body_util::{BodyExt, combinators::BoxBody};
+use hyper::body::{Body as _, Bytes};
+use poem::{
+    Body, Endpoint, Request, Response,
+    http::{HeaderMap, HeaderValue, header},
+};
+
+/// Smallest body in bytes that is worth it: below, it fits into one packet either way.
+const WORTHWHILE: u64 = 1_024;
+/// Largest body in bytes that is compressed between other requests; above, a thread of its own does it.
+const QUICK: u64 = 64 * 1_024;
+/// Between speed and size: higher levels cost several times the time for a few percent.
+const LEVEL: u32 = 4;
+
+pub(super) struct Compressed<E> {
+    pub(super) inner: E,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Compressed<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let is_wanted = accepts_gzip(request.headers());
+        let mut response = self.inner.call(request).await?;
+        if !is_compressible(response.headers()) {
+            return Ok(response);
+        }
+        let body: BoxBody<Bytes, std::io::Error> = response.take_body().into();
+        let length = body.size_hint().exact().unwrap_or(0);
+        if length < WORTHWHILE {
+            response.set_body(Body::from(body));
+            return Ok(response);
+        }
+        response
+            .headers_mut()
+            .append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        if !is_wanted {
+            response.set_body(Body::from(body));
+            return Ok(response);
+        }
+        let plain = body
+            .collect()
+            .await
+            .map_err(poem::error::InternalServerError)?
+            .to_bytes();
+        let packed = if length > QUICK {
+            let kept = plain.clone();
+            tokio::task::spawn_blocking(move || gzip(&kept)).await.ok().flatten()
+        } else {
+            gzip(&plain)
+        };
+        match packed {
+            Some(packed) => {
+                mark(response.headers_mut());
+                response.set_body(Body::from_bytes(packed.into()));
+            }
+            None => response.set_body(Body::from_bytes(plain)),
+        }
+        Ok(response)
+    }
+}
+
+fn gzip(plain: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::new(LEVEL));
+    // Writing to memory does not fail; if it did, the answer would go as it is.
+    encoder.write_all(plain).ok()?;
+    encoder.finish().ok()
+}
+
+fn mark(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.remove(header::CONTENT_LENGTH);
+    // A strong tag stands for these very bytes (RFC 9110 §8.8.1), which differ now.
+    let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    if let Some(weak) = tag
+        .filter(|tag| !tag.starts_with("W/"))
+        .and_then(|tag| HeaderValue::from_str(&format!("W/{tag}")).ok())
+    {
+        headers.insert(header::ETAG, weak);
+    }
+}
+
+fn is_compressible(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+    let is_text = kind.starts_with("text/") || kind.contains("json") || kind.contains("yaml");
+    let is_secret = text(header::CACHE_CONTROL).is_some_and(|control| control.contains("no-store"));
+    is_text && !is_secret && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// Whether a client takes gzip: it names it, or everything, and does not refuse it by `q=0`.
+pub(in crate::adapters::inbound::http) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let quality_of = |wanted: [&str; 2]| {
+        let of_one = |coding: &str| {
+            let mut parts = coding.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+            wanted.contains(&name.as_str()).then_some(quality.unwrap_or(1.0))
+        };
+        let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
+        lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .find_map(of_one)
+    };
+    // gzip's own word counts before that for everything.
+    let quality = quality_of(["gzip", "x-gzip"]).or_else(|| quality_of(["*", "*"]));
+    quality.is_some_and(|quality| quality > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_to_whoever_takes_it() {
+        let accepts = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
+            accepts_gzip(&headers)
+        };
+        for yes in [
+            "gzip",
+            "br, gzip;q=0.5",
+            "GZIP",
+            "x-gzip",
+            "*",
+            "*;q=0, gzip",
+            "deflate,gzip;q=1.0",
+        ] {
+            assert!(accepts(yes), "{yes}");
+        }
+        for no in [
+            "",
+            "br",
+            "gzip;q=0",
+            "gzip; q=0.0, br",
+            "*;q=0",
+            "gzip;q=0, *",
+            "identity",
+        ] {
+            assert!(!accepts(no), "{no}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+}

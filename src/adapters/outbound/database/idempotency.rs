@@ -1,0 +1,192 @@
+//! Keys of requests that may come again: looked at first, kept with the effect, forgotten after a day.
+//!
+//! That a request is still being worked on is known without waiting for it: by a set in this process, and for other instances
+//! on PostgreSQL by an advisory lock that ends with the transaction. On SQLite another process queues for the one writer, and
+//! finds the answer when its turn comes. Not here: what an answer looks like.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use dlc_application::ports::{
+    StorageError,
+    idempotency::{KEPT_FOR, KeptAnswers, KeyRefused, KeyedRequest, Repeat},
+};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait, Statement,
+    sea_query::OnConflict,
+};
+use sha2::{Digest, Sha256};
+
+use crate::{connection::Database, entity::idempotency_keys as keys, error};
+
+/// Rows forgotten by one statement: few enough that nobody waits for its locks.
+const FORGOTTEN_AT_ONCE: u32 = 1_000;
+
+type Id = (String, &'static str, String);
+
+/// The keys that this process is working on.
+#[derive(Debug, Default)]
+pub(crate) struct KeysAtWork(Mutex<HashSet<Id>>);
+
+/// A key while it is worked on.
+pub(crate) struct KeyAtWork<'a> {
+    at_work: &'a KeysAtWork,
+    id: Id,
+}
+
+impl KeysAtWork {
+    /// Takes a key; `None` while somebody has it.
+    pub(crate) fn take(&self, request: &KeyedRequest) -> Option<KeyAtWork<'_>> {
+        let id = (request.principal.clone(), request.route, request.key.clone());
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Lazily: a key that was made and not given out would be given back.
+        taken.insert(id.clone()).then(|| KeyAtWork { at_work: self, id })
+    }
+}
+
+impl Drop for KeyAtWork<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.at_work.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.remove(&self.id);
+    }
+}
+
+/// SHA-256 over texts, each with its length, so that no two lists of texts are one.
+fn digest(texts: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    }
+    hash.finalize().into()
+}
+
+fn fingerprint(request: &KeyedRequest) -> Vec<u8> {
+    digest(&[&request.content]).to_vec()
+}
+
+/// The key's number as an advisory lock. Two keys with one number would only be told to ask again.
+fn lock_number(request: &KeyedRequest) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = digest(&[&request.principal, request.route, &request.key]);
+    i64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Whether the key was used before. Called first in the transaction of the effect; the key is this transaction's from then on.
+pub(crate) async fn seek(
+    transaction: &DatabaseTransaction,
+    request: &KeyedRequest,
+    now: DateTime<Utc>,
+) -> Result<Option<Repeat>, DbErr> {
+    let backend = transaction.get_database_backend();
+    if backend == DatabaseBackend::Postgres {
+        let sql = "SELECT pg_try_advisory_xact_lock($1)";
+        let lock = Statement::from_sql_and_values(backend, sql, [lock_number(request).into()]);
+        let row = transaction.query_one_raw(lock).await?;
+        let taken = row.map(|row| row.try_get_by_index::<bool>(0)).transpose()?;
+        if taken != Some(true) {
+            return Ok(Some(Repeat::Refused(KeyRefused::Running)));
+        }
+    }
+    // A statement of its own, hence a snapshot taken after the lock: whoever had it before has committed.
+    let id = (request.principal.clone(), request.route.to_owned(), request.key.clone());
+    let kept = keys::Entity::find_by_id(id).one(transaction).await?;
+    Ok(kept.filter(|kept| now - kept.created_at < KEPT_FOR).map(|kept| {
+        if kept.fingerprint == fingerprint(request) {
+            Repeat::Answered(kept.answer)
+        } else {
+            Repeat::Refused(KeyRefused::Differs)
+        }
+    }))
+}
+
+/// Keeps the answer, in the transaction of the effect. What was kept under the key too long ago is replaced.
+pub(crate) async fn keep(
+    transaction: &DatabaseTransaction,
+    request: &KeyedRequest,
+    answer: String,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let row = keys::ActiveModel {
+        principal: Set(request.principal.clone()),
+        route: Set(request.route.to_owned()),
+        key: Set(request.key.clone()),
+        fingerprint: Set(fingerprint(request)),
+        answer: Set(answer),
+        created_at: Set(now),
+    };
+    let replace = OnConflict::columns([keys::Column::Principal, keys::Column::Route, keys::Column::Key])
+        .update_columns([keys::Column::Fingerprint, keys::Column::Answer, keys::Column::CreatedAt])
+        .to_owned();
+    keys::Entity::insert(row)
+        .on_conflict(replace)
+        .exec_without_returning(transaction)
+        .await?;
+    Ok(())
+}
+
+/// [`KeptAnswers`] on both engines.
+#[derive(Clone, Debug)]
+pub struct SqlKeptAnswers(Database);
+
+impl SqlKeptAnswers {
+    /// The kept answers of a connected database.
+    #[must_use]
+    pub fn new(database: Database) -> Arc<Self> {
+        Arc::new(Self(database))
+    }
+}
+
+#[async_trait]
+impl KeptAnswers for SqlKeptAnswers {
+    async fn forget(&self, before: DateTime<Utc>) -> Result<u64, StorageError> {
+        let connection = self.0.rw();
+        let backend = connection.get_database_backend();
+        let row = match backend {
+            DatabaseBackend::Postgres => "ctid",
+            _ => "rowid",
+        };
+        let sql = format!(
+            "DELETE FROM idempotency_keys WHERE {row} IN \
+             (SELECT {row} FROM idempotency_keys WHERE created_at < $1 LIMIT {FORGOTTEN_AT_ONCE})"
+        );
+        let mut forgotten = 0;
+        loop {
+            let delete = Statement::from_sql_and_values(backend, &sql, [before.into()]);
+            let deleted = connection.execute_raw(delete).await.map_err(error::storage)?;
+            forgotten += deleted.rows_affected();
+            if deleted.rows_affected() < u64::from(FORGOTTEN_AT_ONCE) {
+                return Ok(forgotten);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_worked_on_once_at_a_time_and_free_again_afterwards() {
+        let keys = KeysAtWork::default();
+        let request = |principal: &str| KeyedRequest {
+            principal: principal.to_owned(),
+            route: "POST /a",
+            key: "k".to_owned(),
+            content: String::new(),
+        };
+        let first = keys.take(&request("ann"));
+        assert!(first.is_some() && keys.take(&request("ann")).is_none());
+        assert!(keys.take(&request("bob")).is_some());
+        drop(first);
+        assert!(keys.take(&request("ann")).is_some());
+    }
+
+    #[test]
+    fn a_digest_tells_apart_where_one_text_ends_and_the_next_begins() {
+        assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
+    }
+}

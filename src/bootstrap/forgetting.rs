@@ -1,0 +1,25 @@
+//! What the running service forgets by itself: kept answers whose day is over.
+
+use std::{sync::Arc, time::Duration};
+
+use dlc_application::ports::{
+    clock::Clock,
+    idempotency::{KEPT_FOR, KeptAnswers},
+};
+
+/// How often. Each instance does it; what one has forgotten the next does not find.
+const EVERY: Duration = Duration::from_secs(600);
+
+/// Forgets, until it is dropped.
+pub(super) async fn forget(answers: Arc<dyn KeptAnswers>, clock: Arc<dyn Clock>) {
+    let mut rounds = tokio::time::interval(EVERY);
+    loop {
+        rounds.tick().await;
+        match answers.forget(clock.now() - KEPT_FOR).await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::debug!(forgotten, "forgot answers to requests of yesterday"),
+            // Old rows are in nobody's way; the next round takes them.
+            Err(error) => tracing::debug!("old answers were not forgotten: {error}"),
+        }
+    }
+}
