@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Database, Engine, Server, on_both_engines};
 
@@ -150,5 +151,63 @@ on_both_engines! {
         assert!(!failed.text.contains("relation") && !failed.text.contains("no such table"), "{failed:?}");
         let id = failed.header("x-request-id");
         assert!(server.log().contains(id), "the log finds the request: {}", server.log());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_http_or_too_large_for_it_is_a_problem_too() {
+    let server = server().await;
+    let long = "a".repeat(200_000);
+    let many: String = (0..200).map(|n| format!("x{n}: y\r\n")).collect();
+    for (request, status, code) in [
+        ("nonsense\r\n\r\n".to_owned(), 400, "malformed_request"),
+        (
+            "GET / HTTP/1.1\r\nhost: x\r\nno colon\r\n\r\n".to_owned(),
+            400,
+            "malformed_request",
+        ),
+        ("GET / HTTP/3.7\r\nhost: x\r\n\r\n".to_owned(), 400, "malformed_request"),
+        (
+            format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", &long[..65_600]),
+            414,
+            "uri_too_long",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nhost: x\r\nx: {long}\r\n\r\n"),
+            431,
+            "headers_too_large",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n"),
+            431,
+            "headers_too_large",
+        ),
+        // The refusal comes after an answer on the same connection.
+        (
+            "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nnonsense\r\n\r\n".to_owned(),
+            400,
+            "malformed_request",
+        ),
+    ] {
+        let mut connection = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // A connection that is closed on unread bytes is reset, after the answer.
+        let _ = connection.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).unwrap();
+        let refusal = &answer[answer.rfind("HTTP/1.1 ").unwrap()..];
+        let (head, body) = refusal.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(head.contains("content-type: application/problem+json"), "{answer}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(
+            (&body["code"], &body["status"]),
+            (&json!(code), &json!(status)),
+            "{answer}"
+        );
+        assert!(
+            head.contains(&format!("x-request-id: {}\r\n", body["request_id"].as_str().unwrap())),
+            "{answer}"
+        );
     }
 }

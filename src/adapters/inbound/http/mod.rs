@@ -16,6 +16,7 @@ mod idempotency;
 mod metrics;
 mod middleware;
 mod problem;
+mod refusals;
 mod requests;
 mod routes;
 mod scalars;

@@ -128,6 +128,21 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
+    /// What its receiver reads: the request's path and id make it whole.
+    pub(crate) fn into_body(self, path: &str, request_id: &str) -> ProblemBody {
+        ProblemBody {
+            kind: "about:blank".to_owned(),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            error: self.detail.clone().into_owned(),
+            detail: self.detail.into_owned(),
+            instance: path.to_owned(),
+            code: self.code.to_owned(),
+            errors: (!self.errors.is_empty()).then_some(self.errors),
+            request_id: request_id.to_owned(),
+        }
+    }
+
     /// Whether the database was not there.
     pub(crate) fn is_lost_database(&self) -> bool {
         self.source

@@ -42,13 +42,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::refusals::Worded;
+
 /// Pause after a failed accept: time for a descriptor to be closed.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection without a request stays when the service leaves: its next request may be on its way.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Largest head of a request in bytes: request line and headers. Above it hyper answers 431.
+/// Largest head of a request in bytes: request line and headers. Above it the answer is 431.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Most requests at a time on one connection of HTTP/2.
@@ -220,7 +222,7 @@ where
         async move { Ok::<_, Infallible>(shared.answer(request).await) }
     });
     let builder = protocol(is_http2);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Worded::new(stream)), service));
     let ended =
         |result: Result<(), Box<dyn std::error::Error + Send + Sync>>| result.map_err(|error| error.to_string());
     let mut idle = pin!(shared.idle(limits.header_timeout));

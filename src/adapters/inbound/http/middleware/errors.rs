@@ -13,7 +13,7 @@ use poem_openapi::types::ToJSON;
 use super::request_id::RequestId;
 use crate::adapters::inbound::http::{
     Requests,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     requests::Outcome,
     routes::{self, Route},
 };
@@ -79,17 +79,6 @@ impl<E> Answering<E> {
 }
 
 fn respond(problem: Problem, method: &Method, path: &str, id: &str, route: Option<&Route>) -> Response {
-    let body = ProblemBody {
-        kind: "about:blank".to_owned(),
-        title: problem.status.canonical_reason().unwrap_or("Error").to_owned(),
-        status: problem.status.as_u16(),
-        error: problem.detail.clone().into_owned(),
-        detail: problem.detail.into_owned(),
-        instance: path.to_owned(),
-        code: problem.code.to_owned(),
-        errors: (!problem.errors.is_empty()).then_some(problem.errors),
-        request_id: id.to_owned(),
-    };
     let mut response = Response::builder()
         .status(problem.status)
         .content_type("application/problem+json")
@@ -108,6 +97,6 @@ fn respond(problem: Problem, method: &Method, path: &str, id: &str, route: Optio
     response.body(if *method == Method::HEAD {
         Body::empty()
     } else {
-        Body::from_string(body.to_json_string())
+        Body::from_string(problem.into_body(path, id).to_json_string())
     })
 }
