@@ -29,7 +29,7 @@ use crate::{
         },
         http::document,
     },
-    config::{self, Config, ConfigError, Flag, Sources, log::LogFormat, log::LogLevel},
+    config::{self, Config, ConfigError, Flag, Sources},
     telemetry,
 };
 
@@ -137,7 +137,7 @@ impl Session {
                 self.log(&config);
                 // Said once: to people as an error, to machines as an event of the log that they read anyway.
                 match block_on_all_cores(serve::serve(&config, self.started, self.migrations)) {
-                    Err(failure) if config.log.format == LogFormat::Json => {
+                    Err(failure) if config.log.format.is_json(io::stderr().is_terminal()) => {
                         let (code, exit_code) = (failure.code, failure.exit as u8);
                         tracing::error!(code, exit_code, hint = failure.hint, "{}", failure.message);
                         Ok(failure.exit)
@@ -282,19 +282,13 @@ impl Session {
     fn log(&self, config: &Config) {
         let level = match (self.global.quiet, self.global.verbose) {
             (true, _) => "off",
-            (false, 0) => match config.log.level {
-                LogLevel::Error => "error",
-                LogLevel::Warn => "warn",
-                LogLevel::Info => "info",
-                LogLevel::Debug => "debug",
-                LogLevel::Trace => "trace",
-            },
+            (false, 0) => config.log.level.name(),
             (false, 1) => "debug",
             (false, _) => "trace",
         };
         telemetry::start(telemetry::Logging {
             level,
-            json: config.log.format == LogFormat::Json,
+            json: config.log.format.is_json(io::stderr().is_terminal()),
             color: self.color_err,
         });
     }

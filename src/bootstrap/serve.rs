@@ -8,6 +8,7 @@ use std::{
 
 use dlc_application::{
     operations::{
+        check::Status,
         migrate::Target,
         readiness::{Phase, Readiness},
     },
@@ -192,6 +193,11 @@ async fn start(
     readiness.enter(Phase::Checking);
     let migrator = services::migrator(config, selected, "serve", migrations);
     migrate(config, migrator.as_ref(), readiness).await?;
+    let gatekeeper = services::gatekeeper(config, options, migrations);
+    let findings = gatekeeper.examine().await.findings;
+    if let Some(finding) = findings.into_iter().find(|finding| finding.status == Status::Fail) {
+        return Err(Failure::unfit("before serving", finding));
+    }
     api.open(&services::services(config, &database));
     tokio::spawn(forgetting::forget(
         SqlKeptAnswers::new(database.clone()),

@@ -174,6 +174,16 @@ pub(super) fn doctor(config: &Config, options: &DatabaseOptions, migrations: &'s
     ))
 }
 
+/// A doctor for the gate: what would make every request fail is said before the first one comes.
+pub(super) fn gatekeeper(config: &Config, options: &DatabaseOptions, migrations: &'static [Migration]) -> Doctor {
+    let round = RoundOptions {
+        only: vec!["SRV004", "SRV005", "PRV002", "DRF002"],
+        ..RoundOptions::default()
+    };
+    let inspector = SqlInspector::of_a_running_service(options, migrations);
+    Doctor::new(Some(inspector), config_facts(config), round, EXAMINATION_LIMIT)
+}
+
 /// What the doctor is told of the configuration.
 pub(super) fn config_facts(config: &Config) -> ConfigFacts {
     let selected = config.selected.as_ref();

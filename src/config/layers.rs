@@ -12,7 +12,12 @@ use figment::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{ConfigError, Profile, setting::nearest, settings};
+use super::{
+    ConfigError, Profile,
+    log::LogLevel,
+    setting::{SettingValue, nearest},
+    settings,
+};
 
 /// Where settings may come from; whoever calls has read the environment and the command line.
 #[derive(Clone, Debug, Default)]
@@ -199,7 +204,10 @@ impl Layers {
                 self.give(key, &text, file_name);
             }
             if let Some(text) = variable(sources, name)? {
-                self.give(key, text, name.clone());
+                // Other programs read this one, too, and in more ways than dlc does.
+                if name != "RUST_LOG" || LogLevel::parse(text).is_some() {
+                    self.give(key, text, name.clone());
+                }
             }
         }
         for name in sources.environment.keys().filter(|name| name.starts_with("DLC_")) {

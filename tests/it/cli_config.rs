@@ -265,7 +265,6 @@ async fn a_strict_profile_wants_a_database_and_a_secret() {
     let report = show(complete).await;
     assert_eq!(setting(&report, "server.host").0, "0.0.0.0");
     assert_eq!(setting(&report, "auth.coupons").0, "required");
-    assert_eq!(setting(&report, "log.format").0, "json");
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ async fn missing_grants_are_77_with_the_exact_grant() {
     assert_one(&checked, "PRV001", "fail", &hint);
     // Its own layer goes on, later ones do not, and health stands on a session alone.
     role.grant("SELECT, UPDATE, DELETE ON claims").await;
-    role.grant("SELECT, INSERT, UPDATE, DELETE ON users, greet_history, coupons, bootstrap_metadata")
+    role.grant("SELECT, INSERT, UPDATE, DELETE ON users, greet_history, coupons, bootstrap_metadata, idempotency_keys")
         .await;
     role.grant("USAGE ON SEQUENCE users_id_seq, greet_history_id_seq").await;
     role.grant("SELECT ON seaql_migrations, dlc_migrations, dlc_schema_snapshot")
@@ -144,6 +144,13 @@ async fn missing_grants_are_77_with_the_exact_grant() {
         )
     );
     assert_one(&checked, "MIG001", "skipped", "PRV001 failed");
+    // Nor does the service let anybody in only to fail them all.
+    let refused = role.dlc().await.run(&["serve", "--port", "0"]).await;
+    refused.assert_error(77, "before serving, PRV002 tables and sequences: ");
+    assert!(
+        refused.stderr.contains("hint: GRANT INSERT ON claims TO "),
+        "{refused:?}"
+    );
     assert_one(&checked, "LCK001", "ok", "none");
     assert_one(&checked, "PRV003", "ok", &role.name);
     let separate = role.dlc().await.env("DLC_DATABASE__MIGRATION_URL", &database.url);

@@ -270,11 +270,7 @@ async fn a_role_without_rights_is_77() {
 
 #[tokio::test]
 async fn a_strict_profile_without_database_or_secret_refuses_to_serve() {
-    let strict = || {
-        Dlc::new()
-            .env("DLC_PROFILE", "production")
-            .env("DLC_LOG__FORMAT", "text")
-    };
+    let strict = || Dlc::new().env("DLC_PROFILE", "production");
     let serve = &["serve", "--port", "0"];
     strict()
         .run(serve)

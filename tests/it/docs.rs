@@ -54,7 +54,12 @@ async fn the_five_cases_of_the_troubleshooting_show_the_real_messages() {
     assert_shown(&dlc.run(&["serve", "--port", "0"]).await, &[(&place, "localhost:5432")]);
 
     // Production logs for machines: one event, whose time is left out in the README.
-    let refused = Dlc::new().env("DLC_PROFILE", "production").run(&["serve"]).await.stderr;
+    let refused = Dlc::new()
+        .env("DLC_PROFILE", "production")
+        .env("DLC_LOG__FORMAT", "")
+        .run(&["serve"])
+        .await
+        .stderr;
     let (_, event) = refused.split_once("Z\",").unwrap();
     assert!(
         read("README.md").contains(&format!("```text\n{{\"timestamp\":\"…\",{event}```")),

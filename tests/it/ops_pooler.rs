@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection, Row};
 
-use crate::harness::{Database, Dlc, Engine, PgBouncer, Prepared, Running, Server, program::SLOW};
+use crate::harness::{ALL, Database, Dlc, Engine, PgBouncer, Prepared, Running, Server, program::SLOW};
 
 const DECLARED: (&str, &str) = ("DLC_DATABASE__POOLER", "pgbouncer");
 
@@ -32,7 +32,7 @@ async fn eight_processes_migrate_through_it_exactly_once_and_leave_no_lock_behin
         assert_eq!(run.code, 0, "{run:?}");
         applied += run.stdout.matches("applied m2").count();
     }
-    assert_eq!(applied, 5);
+    assert_eq!(applied, ALL);
     let left = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     assert_eq!(database.number(left).await, 0);
@@ -100,7 +100,7 @@ async fn a_migration_that_is_no_transaction_wants_a_way_around_it() {
         "SRV006 session affinity: a transaction pooler is in between, and what is to be run cannot run in a transaction",
     );
     refused.assert_error(78, "DLC_DATABASE__MIGRATION_URL");
-    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, ALL as i64);
     let around = concurrent()
         .env("DLC_DATABASE__MIGRATION_URL", &database.url)
         .run(&["migrate", "up"])
@@ -124,7 +124,7 @@ async fn one_that_does_not_know_prepared_statements_is_found_out_and_can_be_gone
         );
         assert_eq!(
             database.number("SELECT count(*) FROM seaql_migrations").await,
-            5,
+            ALL as i64,
             "{prepared:?}"
         );
         let around = dlc()

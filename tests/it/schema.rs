@@ -50,6 +50,17 @@ async fn the_live_catalogue_is_what_the_seeds_say() {
     }
 }
 
+#[tokio::test]
+async fn the_doctor_looks_for_every_column_that_there_is() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let columns = "SELECT format('(''%s'', ''%s'')', table_name, column_name) FROM information_schema.columns \
+                   WHERE table_schema = 'public' AND table_name NOT LIKE 'dlc_%' AND table_name <> 'seaql_migrations'";
+    let looked_for = include_str!("../../src/application/operations/check/catalogue/columns.rs");
+    for column in database.rows(columns).await.concat() {
+        assert!(looked_for.contains(&column), "{column}");
+    }
+}
+
 /// What a column is, in words that both engines share.
 fn sqlite_type(postgres: &str) -> &'static str {
     match postgres {

@@ -84,7 +84,8 @@ impl Dlc {
         Self {
             program: PathBuf::from(env!("CARGO_BIN_EXE_dlc")),
             without_privileges: false,
-            environment: Vec::new(),
+            // A test reads as a person does, without a terminal.
+            environment: vec![("DLC_LOG__FORMAT".to_owned(), "pretty".to_owned())],
             directory,
         }
     }

@@ -197,7 +197,12 @@ impl Server {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        send(self.child.id().expect("a running server"), signal);
+        send(self.pid(), signal);
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("a running server")
     }
 
     /// Waits until a word is logged.

@@ -2,7 +2,7 @@
 
 use dlc_application::{
     operations::{
-        check::{FailureClass, Status},
+        check::{FailureClass, Finding, Status},
         migrate::HistoryError,
     },
     ports::{
@@ -130,6 +130,19 @@ impl Failure {
             ..self
         }
     }
+
+    /// A check that failed where nothing goes on without it.
+    pub(crate) fn unfit(when: &str, finding: Finding) -> Self {
+        let Finding {
+            id, title, measured, ..
+        } = finding;
+        Self {
+            exit: finding.class.into(),
+            code: "preflight_failed",
+            message: format!("{when}, {id} {title}: {measured}"),
+            hint: Some(finding.hint.unwrap_or_else(|| format!("dlc db check --explain {id}"))),
+        }
+    }
 }
 
 impl From<ConnectError> for Failure {
@@ -209,16 +222,7 @@ impl From<MigrateError> for Failure {
             MigrateError::History(error) => Self::history(&error, message),
             MigrateError::Destructive(_) => Self::new(Exit::Usage, "migration_destructive", message)
                 .hint("look at it: dlc migrate plan; then allow it: dlc migrate up --allow-destructive"),
-            MigrateError::Unfit(finding) => Self {
-                exit: finding.class.into(),
-                code: "preflight_failed",
-                message: format!("before migrating, {message}"),
-                hint: Some(
-                    finding
-                        .hint
-                        .unwrap_or_else(|| format!("dlc db check --explain {}", finding.id)),
-                ),
-            },
+            MigrateError::Unfit(finding) => Self::unfit("before migrating", *finding),
             MigrateError::Unfinished { .. } => Self::new(Exit::Failed, "migration_unfinished", message)
                 .hint("mend the cause, then begin it again: dlc migrate up; or give it up: dlc migrate down"),
             MigrateError::Changed => Self::new(Exit::Failed, "migrations_changed", message)
@@ -262,10 +266,7 @@ impl From<MigrateError> for Failure {
 mod tests {
     use std::time::Duration;
 
-    use dlc_application::{
-        operations::check::{Finding, Layer},
-        ports::migrations::Holder,
-    };
+    use dlc_application::{operations::check::Layer, ports::migrations::Holder};
 
     use super::*;
 

@@ -1,23 +1,16 @@
 //! DRF: is the live schema the one that the last run left, and the one that the code needs?
 
-use super::{Check, Judge, Question, text};
+use super::{Check, Judge, Question, columns::with_needed_columns, text};
 use crate::{
     operations::check::{Layer, Verdict},
     ports::inspection::Engine,
 };
 
-/// The tables and columns that the service's statements name, less those that `$exists` finds.
+/// The columns that are needed, less those that `$exists` finds.
 macro_rules! missing_columns {
     ($exists:literal) => {
         concat!(
-            "WITH need (t, c) AS (VALUES ('bootstrap_metadata', 'bootstrap_version'), ('bootstrap_metadata', 'created_at'), ",
-            "('users', 'id'), ('users', 'created_at'), ('users', 'updated_at'), ('users', 'deleted_at'), ",
-            "('users', 'username'), ('users', 'password_hash'), ('users', 'description'), ('users', 'current_goal'), ",
-            "('users', 'is_admin'), ('users', 'allow_password_reset'), ('users', 'last_login'), ",
-            "('greet_history', 'id'), ('greet_history', 'created_at'), ('greet_history', 'user_id'), ",
-            "('greet_history', 'message'), ('greet_history', 'context'), ",
-            "('coupons', 'name'), ('coupons', 'amount'), ('coupons', 'remaining_amount'), ('coupons', 'created_at'), ",
-            "('claims', 'id'), ('claims', 'user_id'), ('claims', 'coupon_name'), ('claims', 'created_at')) ",
+            with_needed_columns!(),
             "SELECT CAST(t || '.' || c AS text) FROM need WHERE NOT EXISTS (",
             $exists,
             ") ORDER BY 1"

@@ -4,6 +4,7 @@ mod activity;
 mod backup;
 mod business;
 mod capacity;
+mod columns;
 mod configuration;
 mod drift;
 mod migrations;

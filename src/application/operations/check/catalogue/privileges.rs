@@ -1,6 +1,6 @@
 //! PRV: may this role do what the service and its migrations do?
 
-use super::{Check, Judge, Question, text};
+use super::{Check, Judge, Question, columns::with_needed_columns, text};
 use crate::{
     operations::check::{Layer, Purpose, Verdict},
     ports::inspection::Engine,
@@ -51,21 +51,22 @@ pub(super) const CHECKS: &[Check] = &[
         fix: "Run the GRANTs as the tables' owner. ALTER DEFAULT PRIVILEGES spares doing so after each migration.",
         engine: Some(Engine::Postgres),
         own: true,
-        question: Question::postgres(
+        question: Question::postgres(concat!(
+            with_needed_columns!(),
             "SELECT format('%s ON %s', string_agg(p.privilege, ', ' ORDER BY p.rank), quote_ident(c.relname)), \
                 quote_ident(current_user) \
          FROM pg_class c CROSS JOIN (VALUES ('SELECT', 1), ('INSERT', 2), ('UPDATE', 3), ('DELETE', 4)) p (privilege, rank) \
          WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
-           AND c.relname IN ('bootstrap_metadata', 'users', 'greet_history', 'coupons', 'claims') \
+           AND c.relname IN (SELECT t FROM need) \
            AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, p.privilege) \
          GROUP BY c.relname \
          UNION ALL \
          SELECT format('USAGE ON SEQUENCE %s', quote_ident(s.relname)), quote_ident(current_user) \
          FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.deptype = 'a' JOIN pg_class c ON c.oid = d.refobjid \
          WHERE s.relkind = 'S' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
-           AND c.relname IN ('users', 'greet_history', 'claims') AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') ELSE false END \
+           AND c.relname IN (SELECT t FROM need) AND CASE s.relkind WHEN 'S' THEN NOT has_sequence_privilege(s.oid, 'USAGE') ELSE false END \
          ORDER BY 1",
-        ),
+        )),
         judge: Judge::Case(|case| {
             if case.rows.is_empty() {
                 return Verdict::ok("all that the service uses");
