@@ -30,6 +30,7 @@ mod http_greetings;
 mod http_health;
 mod ops_migrate;
 mod ops_pooler;
+mod ops_postgres_tls;
 mod ops_serve;
 mod ops_serve_connections;
 mod schema;

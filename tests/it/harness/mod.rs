@@ -5,6 +5,7 @@
 //! - [`Server`]: the real binary, serving.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
+pub mod certificates;
 mod database;
 mod dlc;
 mod pgbouncer;
