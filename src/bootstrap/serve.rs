@@ -17,14 +17,17 @@ use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlMonitor};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{services, signals::Signals};
+use super::{services, signals::Signals, tls};
 use crate::{
     adapters::inbound::{
         cli::{
             exit::{Exit, Failure, plain},
             migrate::Progress,
         },
-        http::{Api, Requests, Watched, server},
+        http::{
+            Api, Requests, Watched,
+            server::{self, Plain},
+        },
     },
     config::{Config, SelectedDatabase, migrate::MigrateMode},
 };
@@ -64,6 +67,9 @@ pub(super) async fn serve(
     }
     let selected = services::selected(config)?;
     warn_about(config, selected);
+    // Before anything is opened: no certificate, no service.
+    let (transport, renewal) = tls::load(&config.tls)?.unzip();
+    tls::keep(renewal, Arc::clone(&signals.reload));
 
     let readiness = Arc::new(Readiness::new(started));
     let api = Api::new(Arc::clone(&readiness), services::admission(config));
@@ -85,13 +91,17 @@ pub(super) async fn serve(
         tokio::spawn(server::serve(
             listener,
             endpoint,
+            Plain,
             services::connection_limits(config),
             stop.clone(),
         ));
     }
     let connections = services::connection_limits(config);
     // No time limit here: `leave` keeps the time, and knows requests from connections that only began one.
-    let server = tokio::spawn(server::serve(listener, endpoint, connections, stop.clone()));
+    let server = match transport.clone() {
+        None => tokio::spawn(server::serve(listener, endpoint, Plain, connections, stop.clone())),
+        Some(tls) => tokio::spawn(server::serve(listener, endpoint, tls, connections, stop.clone())),
+    };
 
     let options = services::database_options(config, selected, "serve");
     let database = tokio::select! {
@@ -102,7 +112,8 @@ pub(super) async fn serve(
         }
     };
     let monitor = tokio::spawn(monitor(options, Arc::clone(&readiness)));
-    announce(&address, selected, started);
+    let scheme = if transport.is_some() { "https" } else { "http" };
+    announce(scheme, &address, selected, started);
 
     signals.leave.cancelled().await;
     readiness.enter(Phase::Stopping);
@@ -255,11 +266,11 @@ impl MigrationObserver for StartProgress {
     }
 }
 
-fn announce(address: &str, selected: &SelectedDatabase, started: Instant) {
+fn announce(scheme: &str, address: &str, selected: &SelectedDatabase, started: Instant) {
     // All addresses is no place to go to.
     let address = address.replace("0.0.0.0", "localhost").replace("[::]", "localhost");
-    tracing::info!("API       http://{address}/api/v1");
-    tracing::info!("explorer  http://{address}/docs");
+    tracing::info!("API       {scheme}://{address}/api/v1");
+    tracing::info!("explorer  {scheme}://{address}/docs");
     tracing::info!("database  {} ({})", selected.url.redacted(), selected.source);
     tracing::info!("ready in {} ms; Ctrl-C stops", started.elapsed().as_millis());
 }

@@ -33,4 +33,6 @@ mod ops_pooler;
 mod ops_postgres_tls;
 mod ops_serve;
 mod ops_serve_connections;
+mod ops_serve_hangup;
+mod ops_serve_tls;
 mod schema;
