@@ -86,7 +86,7 @@ impl Way {
         };
         let unused = Database::empty(Engine::Sqlite).await;
         let server = Server::start_as(unused, dlc, &[]).await;
-        // A read and a claim: the pool's connections and those of the lanes.
+        // A read, so that not only the probe has a session.
         assert_eq!(server.get("/api/v1/coupons/none").await.status, 404, "{case}");
         let sessions = self
             .query(

@@ -29,7 +29,7 @@ pub struct Https {
 /// One connection, to be asked again and again.
 pub struct HttpsConnection {
     sender: Sender,
-    /// The certificate that the server showed, in PEM form's contents.
+    /// The certificate that the server showed.
     pub certificate: CertificateDer<'static>,
 }
 
