@@ -1,12 +1,13 @@
 //! The composition root: the only place that knows every ring, reads the environment and the clock, and wires.
 //!
-//! `run` finds out what was asked for and opens only what it needs; `services` makes adapters out of settings; `serve`
-//! is the service's life from the first signal handler to the last closed connection.
+//! `run` finds out what was asked for and opens only what it needs; `services` and `tls` make adapters out of settings;
+//! `serve` is the service's life from the first signal handler to the last closed connection.
 
 mod forgetting;
 mod run;
 mod serve;
 mod services;
 mod signals;
+mod tls;
 
 pub use run::run;

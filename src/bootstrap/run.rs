@@ -155,8 +155,9 @@ impl Session {
                     exit: Exit::Failed,
                     ..failure
                 };
-                let server = self.config(flags, Some("server")).map_err(unhealthy)?.server;
-                block_on(health::run(server.host, server.port, args.timeout, self.printer)).map_err(unhealthy)
+                let config = self.config(flags, Some("server")).map_err(unhealthy)?;
+                let (host, port, is_tls) = (config.server.host, config.server.port, config.tls.files().is_some());
+                block_on(health::run(host, port, is_tls, args.timeout, self.printer)).map_err(unhealthy)
             }
             Command::Openapi(args) => {
                 self.printer.text(&match args.format {

@@ -15,10 +15,10 @@ use dlc_application::{
     ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
 };
 use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlKeptAnswers, SqlMonitor};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-use super::{forgetting, services, signals::Signals};
+use super::{forgetting, services, signals::Signals, tls};
 use crate::{
     adapters::{
         inbound::{
@@ -26,7 +26,10 @@ use crate::{
                 exit::{Exit, Failure, plain},
                 migrate::Progress,
             },
-            http::{Api, Requests, Watched, server},
+            http::{
+                Api, Requests, Watched,
+                server::{self, Plain},
+            },
         },
         outbound::clock::SystemClock,
     },
@@ -38,6 +41,9 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_secs(1);
 /// How often the doctor looks at the database of a running service, for the gauges.
 const EXAMINED_EVERY: Duration = Duration::from_secs(30);
+/// Connections that the kernel keeps until they are accepted, at most (its net.core.somaxconn may be lower). The usual 128 are
+/// too few for a crowd that comes at once: the kernel would drop the others, and they would try again after a second.
+const BACKLOG: u32 = 4096;
 /// How often it is said that the database is still waited for.
 const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection that has sent half a request is waited for when the service leaves.
@@ -68,6 +74,9 @@ pub(super) async fn serve(
     }
     let selected = services::selected(config)?;
     warn_about(config, selected);
+    // Before anything is opened: no certificate, no service.
+    let (transport, renewal) = tls::load(&config.tls)?.unzip();
+    tls::keep(renewal, Arc::clone(&signals.reload));
 
     let readiness = Arc::new(Readiness::new(started));
     let api = Api::new(Arc::clone(&readiness), services::admission(config));
@@ -89,13 +98,17 @@ pub(super) async fn serve(
         tokio::spawn(server::serve(
             listener,
             endpoint,
+            Plain,
             services::connection_limits(config),
             stop.clone(),
         ));
     }
     let connections = services::connection_limits(config);
     // No time limit here: `leave` keeps the time, and knows requests from connections that only began one.
-    let server = tokio::spawn(server::serve(listener, endpoint, connections, stop.clone()));
+    let server = match transport.clone() {
+        None => tokio::spawn(server::serve(listener, endpoint, Plain, connections, stop.clone())),
+        Some(tls) => tokio::spawn(server::serve(listener, endpoint, tls, connections, stop.clone())),
+    };
 
     let options = services::database_options(config, selected, "serve");
     let database = tokio::select! {
@@ -106,7 +119,8 @@ pub(super) async fn serve(
         }
     };
     let monitor = tokio::spawn(monitor(options, Arc::clone(&readiness)));
-    announce(&address, selected, started);
+    let scheme = if transport.is_some() { "https" } else { "http" };
+    announce(scheme, &address, selected, started);
 
     signals.leave.cancelled().await;
     readiness.enter(Phase::Stopping);
@@ -149,7 +163,16 @@ async fn listen(host: IpAddr, port: u16, setting: &str) -> Result<(TcpListener, 
             format!("choose another address, or another port with {setting}")
         })
     };
-    let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
+    let socket = if host.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }
+    .map_err(failed)?;
+    // A port whose last connections are not forgotten yet is free.
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind((host, port).into()).map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?.to_string();
     Ok((listener, address))
 }
@@ -268,11 +291,11 @@ impl MigrationObserver for StartProgress {
     }
 }
 
-fn announce(address: &str, selected: &SelectedDatabase, started: Instant) {
+fn announce(scheme: &str, address: &str, selected: &SelectedDatabase, started: Instant) {
     // All addresses is no place to go to.
     let address = address.replace("0.0.0.0", "localhost").replace("[::]", "localhost");
-    tracing::info!("API       http://{address}/api/v1");
-    tracing::info!("explorer  http://{address}/docs");
+    tracing::info!("API       {scheme}://{address}/api/v1");
+    tracing::info!("explorer  {scheme}://{address}/docs");
     tracing::info!("database  {} ({})", selected.url.redacted(), selected.source);
     tracing::info!("ready in {} ms; Ctrl-C stops", started.elapsed().as_millis());
 }

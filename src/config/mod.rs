@@ -16,6 +16,7 @@ pub mod server;
 mod setting;
 pub mod shutdown;
 pub mod template;
+pub mod tls;
 
 pub use auth::AuthConfig;
 pub use database::{DatabaseConfig, SelectedDatabase};
@@ -27,13 +28,15 @@ pub use profile::Profile;
 pub use server::ServerConfig;
 pub use setting::{Section, Setting};
 pub use shutdown::ShutdownConfig;
+pub use tls::TlsConfig;
 
 use layers::Layers;
 use reader::Reader;
 
-/// Every section, in the order of the template.
+/// Every section, in the order of the template. One inside of another (`server.tls`) follows it.
 pub const SECTIONS: &[Section] = &[
     ServerConfig::SECTION,
+    TlsConfig::SECTION,
     DatabaseConfig::SECTION,
     MigrateConfig::SECTION,
     AuthConfig::SECTION,
@@ -54,6 +57,8 @@ pub struct Config {
     pub profile: Profile,
     /// The HTTP server.
     pub server: ServerConfig,
+    /// TLS of the HTTP server.
+    pub tls: TlsConfig,
     /// The database and its pool.
     pub database: DatabaseConfig,
     /// Migrations.
@@ -133,6 +138,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let profile = layers.profile();
     let mut reader = Reader::new(&layers, profile);
     let server = ServerConfig::read(&mut reader);
+    let tls = TlsConfig::read(&mut reader);
     let database = DatabaseConfig::read(&mut reader);
     let migrate = MigrateConfig::read(&mut reader);
     let auth = AuthConfig::read(&mut reader);
@@ -144,6 +150,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     Ok(Config {
         profile,
         server,
+        tls,
         database,
         migrate,
         auth,
@@ -164,7 +171,7 @@ impl Config {
     /// Options that exclude each other or cannot work, each in a sentence.
     #[must_use]
     pub fn contradictions(&self) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut found: Vec<String> = self.tls.contradiction().into_iter().collect();
         if let Ok(selected) = &self.selected
             && let Some(engine) = self.database.r#type.engine()
             && engine != selected.url.engine()

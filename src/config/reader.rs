@@ -28,7 +28,8 @@ impl<'a> Reader<'a> {
             Some(found) => match T::parse(found.text.expose_secret()) {
                 Some(value) => (value, found.source),
                 None => {
-                    let text = if T::SECRET {
+                    // A private key in the place of its path must not be repeated.
+                    let text = if T::SECRET || found.text.expose_secret().contains("-----BEGIN") {
                         String::new()
                     } else {
                         format!(", not {:?}", found.text.expose_secret())

@@ -9,7 +9,7 @@ use super::Profile;
 /// A group of settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {
-    /// Its name, the first part of its settings' keys.
+    /// Its name, the first part of its settings' keys: `server`, or `server.tls` for a section inside of another.
     pub name: &'static str,
     /// What it is about.
     pub doc: &'static [&'static str],

@@ -53,15 +53,29 @@ pub fn yaml(profile: Profile) -> String {
          # A line without its leading # takes effect. `dlc config show` tells what is in force, and why.\n"
     );
     for section in SECTIONS {
-        text.push_str(&format!("\n#{}\n# {}:\n", section.doc.join("\n#"), section.name));
+        // A section inside of another stands below it, one step further in.
+        let (inside, name) = section.name.rsplit_once('.').unwrap_or(("", section.name));
+        let depth = if inside.is_empty() {
+            0
+        } else {
+            inside.split('.').count()
+        };
+        let step = "  ".repeat(depth);
+        let doc: Vec<_> = section.doc.iter().map(|line| format!("#{line}")).collect();
+        let before = if depth == 0 { String::new() } else { format!("# {step}") };
+        text.push_str(&format!(
+            "\n{before}{}\n# {step}{name}:\n",
+            doc.join(&format!("\n{before}"))
+        ));
         for setting in section.settings {
             let name = setting.key.split('.').next_back().unwrap_or(setting.key);
             for line in setting.doc {
-                text.push_str(&format!("#   #{line}\n"));
+                text.push_str(&format!("#   {step}#{line}\n"));
             }
-            text.push_str(&format!("#   # {}\n", variables(setting)));
+            text.push_str(&format!("#   {step}# {}\n", variables(setting)));
             text.push_str(
-                &format!("#   {name}: {}\n", (setting.default)(profile).unwrap_or_default()).replace(": \n", ":\n"),
+                &format!("#   {step}{name}: {}\n", (setting.default)(profile).unwrap_or_default())
+                    .replace(": \n", ":\n"),
             );
         }
     }

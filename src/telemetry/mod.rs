@@ -27,10 +27,13 @@ pub fn start(logging: Logging) {
     let filter = EnvFilter::new(format!(
         "warn,dlc={level},dlc_application={level},dlc_database={level},sqlx=warn,sea_orm=warn"
     ));
+    // An event that cannot be written is lost. The library would say so on the same standard error, and panic when that fails,
+    // too: a service whose terminal or log reader is gone goes on.
     let layer = if logging.json {
         fmt::layer()
             .json()
             .with_writer(io::stderr)
+            .log_internal_errors(false)
             .with_target(false)
             .flatten_event(true)
             .boxed()
@@ -38,6 +41,7 @@ pub fn start(logging: Logging) {
         let timer = fmt::time::ChronoLocal::new("%H:%M:%S".to_owned());
         fmt::layer()
             .with_writer(io::stderr)
+            .log_internal_errors(false)
             .with_target(false)
             .with_ansi(logging.color)
             .with_timer(timer)

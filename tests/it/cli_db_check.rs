@@ -173,12 +173,15 @@ async fn what_is_odd_about_the_configuration_is_a_warning() {
     assert_eq!(missing.code, 78);
     let sample = check(&Dlc::new().env("DATABASE_URL", "postgres://postgres:postgres@127.0.0.1:9/x")).await;
     assert_status(&sample, "CFG005", "warn");
-    let clear = check(&Dlc::new().env(
-        "DATABASE_URL",
-        "postgres://u:Zr9@no-such-host.invalid/x?sslmode=disable",
-    ))
-    .await;
-    assert_status(&clear, "CFG005", "warn");
+    for (mode, status) in [
+        ("disable", "warn"),
+        ("allow", "warn"),
+        ("prefer", "ok"),
+        ("verify-full", "ok"),
+    ] {
+        let url = format!("postgres://u:Zr9@no-such-host.invalid/x?sslmode={mode}");
+        assert_status(&check(&Dlc::new().env("DATABASE_URL", &url)).await, "CFG005", status);
+    }
 }
 
 #[tokio::test]

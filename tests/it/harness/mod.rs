@@ -2,11 +2,13 @@
 //!
 //! - [`Database`]: a database of one's own, migrated or empty, on either engine.
 //! - [`Dlc`]: the real binary, run to its end.
-//! - [`Server`]: the real binary, serving.
+//! - [`Server`]: the real binary, serving; [`Https`]: a client for one that speaks TLS.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
+pub mod certificates;
 mod database;
 mod dlc;
+mod https;
 mod pgbouncer;
 pub mod postgres;
 pub mod program;
@@ -17,10 +19,11 @@ mod terminal;
 
 pub use database::{Database, Empty, Engine};
 pub use dlc::{Dlc, Finished, Running};
+pub use https::{Https, HttpsConnection, der};
 pub use pgbouncer::{PgBouncer, Prepared};
 pub use proxy::Proxy;
 pub use server::{Answer, Server, send};
-pub use terminal::Terminal;
+pub use terminal::{Terminal, in_a_window_that_closes};
 
 /// How many migrations the program ships.
 pub const ALL: usize = ::dlc::database::MIGRATIONS.len();

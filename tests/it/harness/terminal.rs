@@ -1,8 +1,10 @@
 //! The program on a terminal: what a person sees, and what a person types.
 
 use std::{
+    ffi::CString,
     fs::File,
     io::{Read, Write},
+    os::fd::OwnedFd,
     process::Stdio,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -28,11 +30,61 @@ pub struct Terminal {
     _dlc: Dlc,
 }
 
+/// A terminal, and the name under which a program opens its own side of it.
+fn terminal() -> (OwnedFd, CString) {
+    // A program of another test must not keep it open.
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    (master, name)
+}
+
+fn side(name: &CString) -> Stdio {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Stdio::from(rustix::fs::open(&**name, flags, Mode::empty()).unwrap())
+}
+
+/// Runs it in a window that is closed as soon as these words are shown. Returns how it ended, in the words of the shell around
+/// it, which stays when the window is closed.
+pub async fn in_a_window_that_closes(dlc: &Dlc, arguments: &[&str], words: &'static str) -> String {
+    // The kernel tells the shell alone; like the one that people type in, it passes the signal on to what it runs.
+    const SHELL: &str = r#""$0" "$@" & trap "kill -HUP $!" HUP; wait $!; wait $!; echo ended with $?"#;
+    let (master, name) = terminal();
+    let inner = dlc.command(arguments);
+    let inner = inner.as_std();
+    let child = Command::new("setsid")
+        .args(["--ctty", "--wait", "sh", "-c", SHELL])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(inner.get_current_dir().unwrap())
+        .env_clear()
+        .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(side(&name))
+        .stdout(Stdio::piped())
+        .stderr(side(&name))
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut window = File::from(master);
+    let watching = tokio::task::spawn_blocking(move || {
+        let mut shown = String::new();
+        let mut buffer = [0; 4096];
+        while !shown.contains(words) {
+            let length = window
+                .read(&mut buffer)
+                .unwrap_or_else(|error| panic!("{error}: {shown}"));
+            shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+    });
+    tokio::time::timeout(LIMIT, watching).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
+    String::from_utf8(ended.expect("it stays without its window").unwrap().stdout).unwrap()
+}
+
 impl Terminal {
     pub fn start(dlc: Dlc, arguments: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
+        let (master, name) = terminal();
         let size = Winsize {
             ws_row: 40,
             ws_col: 100,
@@ -40,11 +92,6 @@ impl Terminal {
             ws_ypixel: 0,
         };
         tcsetwinsize(&master, size).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let side = || {
-            let opened = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
-            Stdio::from(opened.unwrap())
-        };
         // A session of its own, so that Ctrl-C is a signal; `setsid` makes it without unsafe code here.
         let inner = dlc.command(arguments);
         let inner = inner.as_std();
@@ -57,9 +104,9 @@ impl Terminal {
             .env_clear()
             .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))))
             .env("TERM", "xterm")
-            .stdin(side())
-            .stdout(side())
-            .stderr(side())
+            .stdin(side(&name))
+            .stdout(side(&name))
+            .stderr(side(&name))
             .kill_on_drop(true);
         let child = command.spawn().unwrap();
         drop(command);

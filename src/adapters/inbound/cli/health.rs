@@ -1,4 +1,5 @@
-//! `dlc health`: asks the running service on this machine; opens no database and reads no secret.
+//! `dlc health`: asks the running service on this machine, in the way that it speaks; opens no database and reads no secret,
+//! the key of the service's certificate included.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -9,11 +10,15 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use super::{
     exit::{Exit, Failure, plain},
     printer::Printer,
+    unverified::encrypted,
 };
 
 /// Bytes of an answer that are read: whoever listens there may be anybody.
@@ -23,7 +28,7 @@ const LONGEST_ANSWER: usize = 256 * 1024;
 ///
 /// # Errors
 /// In every other case, with exit code 1.
-pub async fn run(host: IpAddr, port: u16, limit: Duration, printer: Printer) -> Result<Exit, Failure> {
+pub async fn run(host: IpAddr, port: u16, is_tls: bool, limit: Duration, printer: Printer) -> Result<Exit, Failure> {
     // A service that listens on all addresses is asked on loopback.
     let host = match host {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -40,14 +45,14 @@ pub async fn run(host: IpAddr, port: u16, limit: Duration, printer: Printer) -> 
         .hint("is it running? dlc serve; another port: --port")
     };
     let late = |_| failed(format!("no answer within {} ms", limit.as_millis()));
-    let asked = tokio::time::timeout(limit, ask(address, "/readyz")).await;
+    let asked = tokio::time::timeout(limit, ask(address, is_tls, "/readyz")).await;
     let (status, body) = asked.map_err(late)?.map_err(|why| failed(plain(&why)))?;
     if status == StatusCode::OK {
         printer.line("ready");
         return Ok(Exit::Done);
     }
     // Only now: the doctor's look is more than a probe, and whoever may not see it gets the short answer again.
-    let reasons = match tokio::time::timeout(limit, ask(address, "/readyz?verbose")).await {
+    let reasons = match tokio::time::timeout(limit, ask(address, is_tls, "/readyz?verbose")).await {
         Ok(Ok((_, verbose))) => reasons(&verbose),
         _ => reasons(&body),
     };
@@ -78,8 +83,20 @@ fn reasons(body: &[u8]) -> Vec<String> {
 
 type Answer = Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>>;
 
-async fn ask(address: SocketAddr, path: &str) -> Answer {
+async fn ask(address: SocketAddr, is_tls: bool, path: &str) -> Answer {
     let stream = TcpStream::connect(address).await?;
+    if is_tls {
+        ask_on(encrypted(stream, address.ip()).await?, address, path).await
+    } else {
+        ask_on(stream, address, path).await
+    }
+}
+
+async fn ask_on(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    address: SocketAddr,
+    path: &str,
+) -> Answer {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let request = Request::get(path)

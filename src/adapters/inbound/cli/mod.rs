@@ -10,3 +10,4 @@ pub mod exit;
 pub mod health;
 pub mod migrate;
 pub mod printer;
+mod unverified;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint, error::NotFoundError};
 
-use super::{admission::Admission, document, health, metrics, problem::Problem};
+use super::{admission::Admission, document, health, metrics, problem::Problem, routes};
 
 type Routes = BoxEndpoint<'static, Response>;
 
@@ -99,6 +99,10 @@ impl Endpoint for GatedRoutes {
         } else if health::is_probe(path) {
             self.probes.call(request).await
         } else if let Some(behind) = self.gate.behind.get() {
+            // poem's routes let an empty parameter match; no template does.
+            if routes::find(path).is_none() {
+                return Err(NotFoundError.into());
+            }
             let _inside = self.gate.admission.enter().await?;
             let routes = if document::PATHS.contains(&path) {
                 &behind.pages

@@ -1,6 +1,6 @@
 //! The HTTP API: poem serves it, poem-openapi describes it.
 //!
-//! A request passes `server` → `middleware` → `gate` → its area's file. Every error leaves as problem+json, made in
+//! A request passes `server` (over `tls` where that is configured) → `middleware` → `gate` → its area's file. Every error leaves as problem+json, made in
 //! `problem` alone. Not here: what the calls mean (`application`), when the service starts and stops (`bootstrap`).
 
 mod admission;
@@ -21,6 +21,7 @@ mod requests;
 mod routes;
 mod scalars;
 pub mod server;
+pub mod tls;
 
 use std::{
     num::NonZeroU32,

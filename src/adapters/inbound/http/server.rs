@@ -1,5 +1,5 @@
 //! Serves connections: no more at a time than allowed, and none for longer than it is used. hyper speaks the protocol, poem's
-//! endpoints answer.
+//! endpoints answer. What lies below HTTP is a [`Transport`]: nothing here, or `tls`.
 //!
 //! poem's own server gives no connection a time limit, closes on clients whose next request is under way, and spins at full
 //! speed when the process has no descriptor left. Not here: what a request may cost (`middleware`), when to leave (`bootstrap`).
@@ -66,12 +66,46 @@ pub struct ConnectionLimits {
     pub header_timeout: Duration,
 }
 
+/// What lies between TCP and HTTP. A type rather than a case, so that plain HTTP pays nothing for what it does not use.
+pub trait Transport: Send + Sync + 'static {
+    /// What HTTP is spoken on.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What a request's URL begins with.
+    const SCHEME: Scheme;
+    /// Comes to the point where HTTP begins, and whether that is HTTP/2.
+    fn open(&self, stream: TcpStream) -> impl Future<Output = io::Result<(Self::Stream, bool)>> + Send;
+}
+
+/// HTTP right on TCP.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+impl Transport for Plain {
+    type Stream = TcpStream;
+    const SCHEME: Scheme = Scheme::HTTP;
+
+    async fn open(&self, stream: TcpStream) -> io::Result<(TcpStream, bool)> {
+        let is_http2 = speaks_http2(&stream).await?;
+        Ok((stream, is_http2))
+    }
+}
+
 /// Serves until `stop`, and then until the last connection has ended. Dropping it ends all of them at once.
-pub async fn serve<E>(listener: TcpListener, endpoint: E, limits: ConnectionLimits, stop: CancellationToken)
-where
+pub async fn serve<E, T>(
+    listener: TcpListener,
+    endpoint: E,
+    transport: T,
+    limits: ConnectionLimits,
+    stop: CancellationToken,
+) where
     E: Endpoint<Output = Response> + 'static,
+    T: Transport,
 {
-    let serving = Arc::new(Serving { endpoint, stop });
+    let serving = Arc::new(Serving {
+        endpoint,
+        transport,
+        stop,
+    });
     let stop = &serving.stop;
     let free = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
@@ -112,14 +146,15 @@ where
 }
 
 /// What all connections share.
-struct Serving<E> {
+struct Serving<E, T> {
     endpoint: E,
+    transport: T,
     stop: CancellationToken,
 }
 
 /// One connection, and what has happened on it.
-struct Connection<E> {
-    serving: Arc<Serving<E>>,
+struct Connection<E, T> {
+    serving: Arc<Serving<E, T>>,
     local: SocketAddr,
     remote: SocketAddr,
     /// Requests that are being handled.
@@ -154,13 +189,13 @@ impl Progress {
     }
 }
 
-impl<E: Endpoint<Output = Response>> Connection<E> {
+impl<E: Endpoint<Output = Response>, T: Transport> Connection<E, T> {
     async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<BoxBody<Bytes, io::Error>> {
         self.progress.made();
         let _busy = Busy::new(&self.requests);
         let version = request.version();
         let addresses = (LocalAddr(self.local.into()), RemoteAddr(self.remote.into()));
-        let request = (request, addresses.0, addresses.1, Scheme::HTTP).into();
+        let request = (request, addresses.0, addresses.1, T::SCHEME).into();
         let mut response = self.serving.endpoint.get_response(request).await;
         if self.serving.stop.is_cancelled() && version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
@@ -184,25 +219,26 @@ impl<E: Endpoint<Output = Response>> Connection<E> {
     }
 }
 
-async fn connection<E>(
+async fn connection<E, T>(
     stream: TcpStream,
     remote: SocketAddr,
-    serving: &Arc<Serving<E>>,
+    serving: &Arc<Serving<E, T>>,
     limits: ConnectionLimits,
 ) -> Result<(), String>
 where
     E: Endpoint<Output = Response> + 'static,
+    T: Transport,
 {
     let stop = &serving.stop;
     // A connection that is gone already cannot be told; it ends on its own.
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr().map_err(|error| error.to_string())?;
-    let is_http2 = tokio::select! {
+    let (stream, is_http2) = tokio::select! {
         () = lingered(stop) => return Ok(()),
-        spoken = timeout(limits.header_timeout, speaks_http2(&stream)) => match spoken {
-            Ok(Ok(is_http2)) => is_http2,
+        opened = timeout(limits.header_timeout, serving.transport.open(stream)) => match opened {
+            Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err("it said nothing".to_owned()),
+            Err(_) => return Err("it said nothing, or too little".to_owned()),
         },
     };
     let progress = Arc::new(Progress::default());
@@ -238,13 +274,13 @@ where
     }
 }
 
-/// A TCP stream that notes when something of an answer was taken.
-struct Stream {
-    inner: TcpStream,
+/// A stream that notes when something of an answer was taken.
+struct Stream<S> {
+    inner: S,
     progress: Arc<Progress>,
 }
 
-impl Stream {
+impl<S> Stream<S> {
     fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(1..))) {
             self.progress.made();
@@ -253,13 +289,13 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Stream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.noted(written)

@@ -142,11 +142,12 @@ impl DatabaseUrl {
         )
     }
 
-    /// Whether encryption is switched off.
+    /// Whether encryption is switched off. `allow` is no better: the driver never encrypts with it.
     #[must_use]
     pub fn encryption_disabled(&self) -> bool {
+        use sqlx::postgres::PgSslMode::{Allow, Disable};
         self.postgres_options()
-            .is_some_and(|options| matches!(options.get_ssl_mode(), sqlx::postgres::PgSslMode::Disable))
+            .is_some_and(|options| matches!(options.get_ssl_mode(), Disable | Allow))
     }
 
     /// Files of certificates and keys that the URL names: parameter and path.

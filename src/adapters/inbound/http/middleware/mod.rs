@@ -7,6 +7,7 @@ mod compression;
 mod cors;
 mod errors;
 mod limits;
+mod protocol;
 mod rates;
 mod request_id;
 mod security;
@@ -33,7 +34,7 @@ pub(super) fn wrap(
         max_body_bytes: limits.max_body_bytes,
     };
     let answering = errors::Answering {
-        inner: limited,
+        inner: protocol::Conforming { inner: limited },
         readiness,
         requests,
     };

@@ -1,8 +1,9 @@
-//! Headers that keep browsers from guessing, framing and leaking. The explorer's page sets a policy of its own.
+//! Headers that keep browsers from guessing, framing and leaking, and from coming back without encryption. The explorer's page
+//! sets a policy of its own.
 
 use poem::{
     Endpoint, Request, Response,
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderName, HeaderValue, header, uri::Scheme},
 };
 
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
@@ -15,6 +16,15 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
+/// For a year: browsers come back encrypted only. Nothing is said of other hosts below this one: they are not ours.
+const ENCRYPTED_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Whether the client's request came encrypted: the one place that decides it. Over plain HTTP the header must not be sent
+/// (RFC 6797, 7.2).
+fn came_encrypted(request: &Request) -> bool {
+    request.scheme() == &Scheme::HTTPS
+}
+
 pub(super) struct Secured<E> {
     pub(super) inner: E,
 }
@@ -23,10 +33,14 @@ impl<E: Endpoint<Output = Response>> Endpoint for Secured<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
+        let is_encrypted = came_encrypted(&request);
         let mut response = self.inner.call(request).await?;
         let headers = response.headers_mut();
         for (name, value) in HEADERS {
             headers.entry(name).or_insert(value);
+        }
+        if is_encrypted {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, ENCRYPTED_ONLY);
         }
         Ok(response)
     }
