@@ -12,6 +12,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi, Tags, param::Path, payload::Jso
 
 use super::{
     Services,
+    body::JsonBody,
     fields::{Fields, field},
     idempotency::{IdempotencyKey, kept, replayed},
     problem::{Problem, problems},
@@ -351,7 +352,7 @@ impl CouponsApi {
         /// does nothing.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
-        body: Json<CreateCouponBody>,
+        body: JsonBody<CreateCouponBody>,
     ) -> Result<CreatedCoupon, CreateCouponProblem> {
         let body = (body.0.name.0, body.0.amount.0);
         self.0.create("POST /api/v1/coupons", key, body).await
@@ -385,7 +386,7 @@ impl CouponsApi {
         /// does nothing.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
-        body: Json<ClaimBody>,
+        body: JsonBody<ClaimBody>,
     ) -> Result<GrantedClaim, ClaimProblem> {
         let route = "POST /api/v1/coupons/{name}/claims";
         self.0.claim(route, key, ("name", name.0.0), body.0.user_id.0).await
@@ -410,7 +411,7 @@ impl CouponAliasesApi {
         /// does nothing.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
-        body: Json<CreateCouponAliasBody>,
+        body: JsonBody<CreateCouponAliasBody>,
     ) -> Result<CreatedCoupon, CreateCouponProblem> {
         let body = (body.0.name.0, body.0.amount.0);
         self.0.create("POST /api/coupons", key, body).await
@@ -424,7 +425,7 @@ impl CouponAliasesApi {
         /// does nothing.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
-        body: Json<ClaimAliasBody>,
+        body: JsonBody<ClaimAliasBody>,
     ) -> Result<GrantedClaim, ClaimProblem> {
         let (coupon, user) = (body.0.coupon_name.0, body.0.user_id.0);
         self.0

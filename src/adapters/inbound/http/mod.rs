@@ -4,6 +4,7 @@
 //! `problem` alone. Not here: what the calls mean (`application`), when the service starts and stops (`bootstrap`).
 
 mod admission;
+mod body;
 mod client;
 mod coupons;
 pub mod document;

@@ -16,7 +16,7 @@ use poem::{
 };
 use poem_openapi::{
     Object,
-    error::{ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError},
+    error::{ContentTypeError, ParseParamError, ParsePathError},
     registry::{MetaHeader, MetaSchemaRef},
     types::Type,
 };
@@ -101,6 +101,12 @@ impl Problem {
         }
     }
 
+    /// A body that cannot be read; `why` repeats nothing of it.
+    pub(crate) fn invalid_body(why: &str) -> Self {
+        let detail = format!("the body is not valid: {why}");
+        Self::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
+    }
+
     pub(crate) fn rate_limited(after: u32) -> Self {
         Self {
             retry_after: Some(after),
@@ -167,13 +173,6 @@ impl Problem {
             let detail = "this route does not answer that method";
             return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         }
-        if let Some(error) = error.downcast_ref::<ParseRequestPayloadError>() {
-            return Self::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_body",
-                format!("the body is not valid: {}", one_line(&error.reason)),
-            );
-        }
         if let Some(error) = error
             .downcast_ref::<ParseParamError>()
             .filter(|error| !error.name.starts_with("param"))
@@ -203,7 +202,7 @@ impl Problem {
         if let Some(error) = error.downcast_ref::<ReadBodyError>() {
             return match error {
                 ReadBodyError::PayloadTooLarge => Self::too_large(),
-                _ => Self::new(StatusCode::BAD_REQUEST, "invalid_body", "the body could not be read"),
+                _ => Self::invalid_body("it could not be read"),
             };
         }
         match error.status() {

@@ -73,7 +73,7 @@ scalar!(
 
 scalar!(
     Amount named "integer",
-    Number(number) => number.as_i64().map(Self).ok_or_else(|| ParseError::custom("it must be a whole number of at most 64 bits")),
+    Number(number) => number.as_i64().map(Self).ok_or_else(|| ParseError::custom("a whole number of at most 64 bits")),
     MetaSchema { minimum: Some(1.0), maximum: Some(2_147_483_647.0), ..MetaSchema::new_with_format("integer", "int32") }
 );
 
