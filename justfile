@@ -84,6 +84,10 @@ bench-migrate *ARGS:
 bench-check *ARGS:
     scripts/bench-check {{ARGS}}
 
+# Send 10,000 hostile requests, made from the OpenAPI document, to dlc on both databases (fewer: just fuzz 1000)
+fuzz *ARGS:
+    scripts/fuzz {{ARGS}}
+
 # Try the stack in real containers
 smoke:
     scripts/smoke
