@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # Variables of, and for, whoever sources it.
-# A throwaway PostgreSQL, with its default durability unless told otherwise, and dlc served on a database, for the scripts that source
-# this. They have a folder `work` (mode 711) and `fail`, and call stop_all when they end. Not a program of its own.
+# A throwaway PostgreSQL (its durability as by default, unless told otherwise) and dlc served on a database, for the scripts that
+# source this: they have a folder `work` (mode 711) and `fail`, and call stop_all when they end. Not a program of its own.
 
 server='' service='' port='' url=''
 
