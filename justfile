@@ -84,6 +84,14 @@ bench-migrate *ARGS:
 bench-check *ARGS:
     scripts/bench-check {{ARGS}}
 
+# Time the service over HTTP beside pgbench, and in a crowd; refreshes benches/REPORT.md with --write (--install gets wrk, nginx)
+bench-http *ARGS:
+    scripts/bench-http {{ARGS}}
+
+# Send 10,000 hostile requests, made from the OpenAPI document, to dlc on both databases (fewer: just fuzz 1000)
+fuzz *ARGS:
+    scripts/fuzz {{ARGS}}
+
 # Try the stack in real containers
 smoke:
     scripts/smoke
