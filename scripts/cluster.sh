@@ -61,7 +61,7 @@ start_dlc() { # database's URL
     local listening
     mkdir -p "$work/run"
     : >"$work/serve.log" # Or the one before would be read until the new one is there.
-    (cd "$work/run" && DATABASE_URL=$1 exec "$binary" serve --host 127.0.0.1 --port 0) >"$work/serve.log" 2>&1 </dev/null &
+    (cd "$work/run" && DLC_LOG__FORMAT=pretty DATABASE_URL=$1 exec "$binary" serve --host 127.0.0.1 --port 0) >"$work/serve.log" 2>&1 </dev/null &
     service=$!
     for _ in {1..600}; do
         if grep -q 'ready in' "$work/serve.log"; then

@@ -38,5 +38,6 @@ mod ops_serve;
 mod ops_serve_connections;
 mod ops_serve_hangup;
 mod ops_serve_logs;
+mod ops_serve_stop;
 mod ops_serve_tls;
 mod schema;

@@ -40,26 +40,6 @@ on_both_engines! {
         refused.assert_error(1, &format!("{ALL} migrations are pending"));
     }
 
-    async fn ctrl_c_ends_it_with_exit_0_and_requests_in_flight_are_answered(server: Server) {
-        server.post("/api/coupons", json!({"name": "c", "amount": 500})).await;
-        // Whoever holds the row keeps every claim in flight, on either engine.
-        let holder = server.database.hold_coupons().await;
-        let mut requests = Vec::new();
-        for user in 0..5 {
-            let request = server.request(reqwest::Method::POST, "/api/coupons/claim");
-            requests.push(tokio::spawn(request.json(&json!({"user_id": user.to_string(), "coupon_name": "c"})).send()));
-        }
-        server.until_busy_with(5).await;
-        server.signal(Signal::INT);
-        server.until_logged("asked to stop").await;
-        holder.release().await;
-        for request in requests {
-            assert_eq!(request.await.unwrap().unwrap().status(), 201);
-        }
-        assert_eq!(server.database.number("SELECT count(*) FROM claims").await, 5);
-        let stopped = server.finished().await;
-        assert_eq!(stopped.code, 0, "{stopped:?}");
-    }
 }
 
 #[tokio::test]
@@ -255,35 +235,6 @@ async fn while_the_database_is_lost_nobody_queues_for_it() {
     assert_eq!(server.get("/api/v1/greet").await.status, 200);
     let expected = r#"{"ready":false,"reason":"database_unhealthy","connections":{"database":{"status":"unhealthy","error":"connection refused"}}}"#;
     assert_eq!(server.get("/api/ready").await.text, expected);
-}
-
-#[tokio::test]
-async fn a_second_signal_forces_the_end_with_exit_1() {
-    let server = Server::on(Engine::Postgres).await;
-    server.post("/api/coupons", json!({"name": "c", "amount": 1})).await;
-    let holder = server.database.hold_coupons().await;
-    let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
-    let claim = tokio::spawn(claim.json(&json!({"user_id": "u", "coupon_name": "c"})).send());
-    server.until_busy_with(1).await;
-    server.signal(Signal::TERM);
-    server.until_logged("asked to stop").await;
-    server.signal(Signal::TERM);
-    let stopped = server.finished().await;
-    assert_eq!(stopped.code, 1, "{stopped:?}");
-    assert!(stopped.stderr.contains("stopped by force"), "{stopped:?}");
-    assert!(claim.await.unwrap().is_err());
-    drop(holder);
-}
-
-#[tokio::test]
-async fn half_a_request_keeps_nobody_from_leaving_cleanly() {
-    use tokio::io::AsyncWriteExt;
-    let server = Server::on(Engine::Sqlite).await;
-    let mut half = tokio::net::TcpStream::connect(server.address()).await.unwrap();
-    half.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await.unwrap();
-    assert_eq!(server.get("/healthz").await.status, 200);
-    let stopped = server.stop().await;
-    assert_eq!(stopped.code, 0, "{stopped:?}");
 }
 
 /// A server on a PostgreSQL of its own, which can be taken away.

@@ -173,6 +173,8 @@ async fn ask_until_closed(address: String) -> (usize, Vec<String>) {
             match answer.await {
                 Ok(404) => answered += 1,
                 Ok(other) => lost.push(other.to_string()),
+                // Nothing of it was sent: no request was lost.
+                Err(error) if error.is_canceled() => {}
                 Err(error) => lost.push(error.to_string()),
             }
         }
