@@ -32,4 +32,5 @@ mod ops_migrate;
 mod ops_pooler;
 mod ops_serve;
 mod ops_serve_connections;
+mod ops_serve_pool;
 mod schema;

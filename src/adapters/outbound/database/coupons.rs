@@ -10,12 +10,13 @@ use chrono::{DateTime, Utc};
 use dlc_application::ports::{
     StorageError, StorageErrorKind,
     coupons::{ClaimVerdict, CouponRepository, Creation},
+    inspection::Engine,
 };
 use dlc_domain::coupons::{ClaimRefused, ClaimantId, Coupon, CouponName};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait,
-    QueryFilter, QuerySelect, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, TryInsertResult,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, TryInsertResult,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -24,6 +25,8 @@ use crate::{
     entity::{claims, coupons},
     error,
     reads::CouponReads,
+    statistics::Operation,
+    turnstile::Turn,
 };
 
 /// [`CouponRepository`] on both engines.
@@ -45,13 +48,16 @@ impl SeaOrmCouponRepository {
         Arc::new(Self { database, reads })
     }
 
-    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+    /// The turn is kept for as long as the transaction.
+    async fn begin(&self) -> Result<(Turn, DatabaseTransaction), DbErr> {
+        let turn = self.database.turn_to_write().await?;
         // IMMEDIATE: a transaction that reads first and writes later fails on SQLite as soon as another one wrote between.
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        self.database.rw().begin_with_options(options).await
+        let begun = self.database.rw().begin_with_options(options);
+        Ok((turn, begun.await?))
     }
 
     async fn claim_in_transaction(
@@ -60,8 +66,9 @@ impl SeaOrmCouponRepository {
         claimant: &ClaimantId,
         at: DateTime<Utc>,
     ) -> Result<ClaimVerdict, DbErr> {
-        let transaction = self.begin().await?;
-        let verdict = judge(&transaction, coupon, claimant).await?;
+        let engine = self.database.engine();
+        let (_turn, transaction) = self.begin().await?;
+        let verdict = judge(&transaction, engine, coupon, claimant).await?;
         if verdict != ClaimVerdict::Claimed {
             transaction.rollback().await?;
             return Ok(verdict);
@@ -72,17 +79,16 @@ impl SeaOrmCouponRepository {
             coupon_name: Set(coupon.as_str().to_owned()),
             created_at: Set(at),
         };
-        claims::Entity::insert(claim)
-            .exec_without_returning(&transaction)
-            .await?;
-        coupons::Entity::update_many()
+        let insert = claims::Entity::insert(claim).exec_without_returning(&transaction);
+        insert.await?;
+        let update = coupons::Entity::update_many()
             .col_expr(
                 coupons::Column::RemainingAmount,
                 Expr::col(coupons::Column::RemainingAmount).sub(1),
             )
             .filter(coupons::Column::Name.eq(coupon.as_str()))
-            .exec(&transaction)
-            .await?;
+            .exec(&transaction);
+        update.await?;
         transaction.commit().await?;
         Ok(ClaimVerdict::Claimed)
     }
@@ -91,23 +97,25 @@ impl SeaOrmCouponRepository {
 /// Judges a claim under the coupon's lock, in the order of I6.
 async fn judge(
     transaction: &DatabaseTransaction,
+    engine: Engine,
     coupon: &CouponName,
     claimant: &ClaimantId,
 ) -> Result<ClaimVerdict, DbErr> {
     let mut find = coupons::Entity::find_by_id(coupon.as_str())
         .select_only()
         .column(coupons::Column::RemainingAmount);
-    if transaction.get_database_backend() == DatabaseBackend::Postgres {
+    if engine == Engine::Postgres {
         find = find.lock_exclusive();
     }
-    let Some(remaining) = find.into_tuple::<i32>().one(transaction).await? else {
+    let find = find.into_tuple::<i32>().one(transaction);
+    let Some(remaining) = find.await? else {
         return Ok(ClaimVerdict::UnknownCoupon);
     };
-    let claimed_before = claims::Entity::find()
+    let count = claims::Entity::find()
         .filter(claims::Column::CouponName.eq(coupon.as_str()))
         .filter(claims::Column::UserId.eq(claimant.as_str()))
-        .count(transaction)
-        .await?;
+        .count(transaction);
+    let claimed_before = count.await?;
     Ok(if claimed_before > 0 {
         ClaimVerdict::Refused(ClaimRefused::AlreadyClaimed)
     } else if remaining == 0 {
@@ -131,12 +139,12 @@ impl CouponRepository for SeaOrmCouponRepository {
             remaining_amount: Set(coupon.remaining()),
             created_at: Set(coupon.created_at()),
         };
-        let inserted = self.database.counters().observe(async {
-            coupons::Entity::insert(row)
+        let inserted = self.database.counters().observe(Operation::CreateCoupon, async {
+            let _turn = self.database.turn_to_write().await.map_err(error::storage)?;
+            let insert = coupons::Entity::insert(row)
                 .on_conflict_do_nothing_on([coupons::Column::Name])
-                .exec_without_returning(self.database.rw())
-                .await
-                .map_err(error::storage)
+                .exec_without_returning(self.database.rw());
+            insert.await.map_err(error::storage)
         });
         Ok(match inserted.await? {
             TryInsertResult::Inserted(1..) => Creation::Created,
@@ -147,7 +155,7 @@ impl CouponRepository for SeaOrmCouponRepository {
     async fn find(&self, name: &CouponName) -> Result<Option<Coupon>, StorageError> {
         self.database
             .counters()
-            .observe_grouped(self.reads.find(name.clone()))
+            .observe(Operation::FindCoupon, self.reads.find(name.clone()))
             .await
     }
 
@@ -161,7 +169,11 @@ impl CouponRepository for SeaOrmCouponRepository {
         let rows = self
             .database
             .counters()
-            .observe(async { connection.query_all_raw(statement).await.map_err(error::storage) })
+            .observe(Operation::FindCouponWithClaimants, async {
+                let _turn = self.database.turn_to_read().await.map_err(error::storage)?;
+                let rows = connection.query_all_raw(statement).await;
+                rows.map_err(error::storage)
+            })
             .await?;
         let Some(first) = rows.first() else { return Ok(None) };
         let coupon = coupon_of(first)?;
@@ -183,7 +195,7 @@ impl CouponRepository for SeaOrmCouponRepository {
     ) -> Result<ClaimVerdict, StorageError> {
         self.database
             .counters()
-            .observe(async {
+            .observe(Operation::Claim, async {
                 self.claim_in_transaction(coupon, claimant, at)
                     .await
                     .map_err(error::storage)

@@ -20,6 +20,7 @@ mod reads;
 mod schema;
 mod session;
 mod statistics;
+mod turnstile;
 mod url;
 mod writer;
 

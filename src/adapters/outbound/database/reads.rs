@@ -20,7 +20,10 @@ use tokio::sync::{
     oneshot,
 };
 
-use crate::error;
+use crate::{
+    error,
+    turnstile::{Turn, Turnstile},
+};
 
 /// Questions under way at a time: while one group is asked for, the next one gathers and goes. Chosen, not tuned; more lanes
 /// would take connections from writers and make the groups smaller.
@@ -61,6 +64,7 @@ pub(crate) struct CouponReads {
 #[derive(Clone)]
 pub(crate) struct ReadSource {
     pub(crate) pool: ReadPool,
+    pub(crate) turnstile: Arc<Turnstile>,
     pub(crate) statement_timeout: Option<Duration>,
 }
 
@@ -71,7 +75,13 @@ pub(crate) enum ReadPool {
     Sqlite(SqlitePool),
 }
 
-enum Session {
+/// A connection, and the turn that is kept for as long.
+struct Session {
+    connection: Connection,
+    _turn: Turn,
+}
+
+enum Connection {
     Postgres(PoolConnection<Postgres>),
     Sqlite(PoolConnection<Sqlite>),
 }
@@ -143,7 +153,7 @@ async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut V
                     kind: error::no_connection(&e),
                     source: Arc::new(e),
                 };
-                none.insert(Session::open(&source.pool).await.map_err(failed)?)
+                none.insert(Session::open(source).await.map_err(failed)?)
             }
         };
         let failed = |e| Failed {
@@ -197,21 +207,26 @@ fn refuse(group: &mut Vec<Read>, failed: &Failed) {
 type Found = HashMap<String, Result<Coupon, Failed>>;
 
 impl Session {
-    async fn open(pool: &ReadPool) -> Result<Self, sqlx::Error> {
-        Ok(match pool {
-            ReadPool::Postgres(pool) => Self::Postgres(pool.acquire().await?),
-            ReadPool::Sqlite(pool) => Self::Sqlite(pool.acquire().await?),
+    async fn open(source: &ReadSource) -> Result<Self, sqlx::Error> {
+        let turn = source.turnstile.enter().await?;
+        let connection = match &source.pool {
+            ReadPool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
+            ReadPool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
+        };
+        Ok(Self {
+            connection,
+            _turn: turn,
         })
     }
 
     async fn ask(&mut self, names: &[&str]) -> Result<Found, sqlx::Error> {
-        match self {
-            Self::Postgres(connection) => {
+        match &mut self.connection {
+            Connection::Postgres(connection) => {
                 let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons WHERE name = ANY($1)";
                 let rows = sqlx::query(sql).bind(names).fetch_all(&mut **connection).await?;
                 rows.iter().map(|row| Ok((row.try_get(0)?, restored(row)))).collect()
             }
-            Self::Sqlite(connection) => {
+            Connection::Sqlite(connection) => {
                 let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons \
                            WHERE name IN (SELECT value FROM json_each($1))";
                 let rows = sqlx::query(sql)
@@ -225,9 +240,9 @@ impl Session {
 
     /// Ends the connection without a word to the server.
     fn destroy(self) {
-        match self {
-            Self::Postgres(connection) => drop(connection.detach()),
-            Self::Sqlite(connection) => drop(connection.detach()),
+        match self.connection {
+            Connection::Postgres(connection) => drop(connection.detach()),
+            Connection::Sqlite(connection) => drop(connection.detach()),
         }
     }
 }
