@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dlc_domain::coupons::{ClaimRefused, ClaimantId, Coupon, CouponName, Stock};
+use tracing::instrument;
 
 use crate::ports::{
     StorageError,
@@ -63,6 +64,7 @@ impl CouponService {
     ///
     /// # Errors
     /// [`CreateCouponError`]
+    #[instrument(target = "dlc::trace", name = "coupons.create", skip_all)]
     pub async fn create(&self, name: CouponName, amount: Stock) -> Result<Coupon, CreateCouponError> {
         let coupon = Coupon::new(name, amount, self.clock.now());
         match self.repository.create(&coupon).await? {
@@ -75,6 +77,7 @@ impl CouponService {
     ///
     /// # Errors
     /// [`FindCouponError`]
+    #[instrument(target = "dlc::trace", name = "coupons.find", skip_all)]
     pub async fn find(&self, name: &CouponName) -> Result<Coupon, FindCouponError> {
         self.repository.find(name).await?.ok_or(FindCouponError::UnknownCoupon)
     }
@@ -83,6 +86,7 @@ impl CouponService {
     ///
     /// # Errors
     /// [`FindCouponError`]
+    #[instrument(target = "dlc::trace", name = "coupons.find_with_claimants", skip_all)]
     pub async fn find_with_claimants(&self, name: &CouponName) -> Result<(Coupon, Vec<ClaimantId>), FindCouponError> {
         self.repository
             .find_with_claimants(name)
@@ -94,6 +98,7 @@ impl CouponService {
     ///
     /// # Errors
     /// [`ClaimError`]
+    #[instrument(target = "dlc::trace", name = "coupons.claim", skip_all)]
     pub async fn claim(&self, coupon: &CouponName, claimant: &ClaimantId) -> Result<(), ClaimError> {
         match self.repository.claim(coupon, claimant, self.clock.now()).await? {
             ClaimVerdict::Claimed => Ok(()),

@@ -16,6 +16,7 @@ pub mod server;
 mod setting;
 pub mod shutdown;
 pub mod template;
+pub mod traces;
 
 pub use auth::AuthConfig;
 pub use database::{DatabaseConfig, SelectedDatabase};
@@ -27,6 +28,7 @@ pub use profile::Profile;
 pub use server::ServerConfig;
 pub use setting::{Section, Setting};
 pub use shutdown::ShutdownConfig;
+pub use traces::TracesConfig;
 
 use layers::Layers;
 use reader::Reader;
@@ -39,6 +41,7 @@ pub const SECTIONS: &[Section] = &[
     AuthConfig::SECTION,
     LogConfig::SECTION,
     MetricsConfig::SECTION,
+    TracesConfig::SECTION,
     ShutdownConfig::SECTION,
 ];
 
@@ -64,6 +67,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Figures.
     pub metrics: MetricsConfig,
+    /// Traces.
+    pub traces: TracesConfig,
     /// Leaving.
     pub shutdown: ShutdownConfig,
     /// What is odd but no reason to refuse: unknown names, sources that disagree.
@@ -138,6 +143,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let auth = AuthConfig::read(&mut reader);
     let log = LogConfig::read(&mut reader);
     let metrics = MetricsConfig::read(&mut reader);
+    let traces = TracesConfig::read(&mut reader);
     let shutdown = ShutdownConfig::read(&mut reader);
     let provenance = reader.finish()?;
     let (selected, disagreements) = database::select(&database, &layers, profile);
@@ -149,6 +155,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         auth,
         log,
         metrics,
+        traces,
         shutdown,
         warnings: Warnings {
             unknown: layers.unknown(),

@@ -28,10 +28,12 @@ impl<'a> Reader<'a> {
             Some(found) => match T::parse(found.text.expose_secret()) {
                 Some(value) => (value, found.source),
                 None => {
-                    let text = if T::SECRET {
+                    let given = found.text.expose_secret();
+                    // A URL with a user may hold a password, too.
+                    let text = if T::SECRET || given.contains('@') {
                         String::new()
                     } else {
-                        format!(", not {:?}", found.text.expose_secret())
+                        format!(", not {given:?}")
                     };
                     self.errors
                         .push(format!("{key} from {}: expected {}{text}", found.source, T::EXPECTED));

@@ -33,4 +33,5 @@ mod ops_pooler;
 mod ops_serve;
 mod ops_serve_connections;
 mod ops_serve_pool;
+mod ops_serve_traces;
 mod schema;

@@ -3,8 +3,10 @@
 //! - [`Database`]: a database of one's own, migrated or empty, on either engine.
 //! - [`Dlc`]: the real binary, run to its end.
 //! - [`Server`]: the real binary, serving.
+//! - [`Collector`]: takes the traces that it sends.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
+mod collector;
 mod database;
 mod dlc;
 mod pgbouncer;
@@ -15,6 +17,7 @@ mod server;
 pub mod snapshot;
 mod terminal;
 
+pub use collector::{Collector, Seen};
 pub use database::{Database, Empty, Engine};
 pub use dlc::{Dlc, Finished, Running};
 pub use pgbouncer::{PgBouncer, Prepared};

@@ -25,6 +25,7 @@ use crate::{
     entity::{claims, coupons},
     error,
     reads::CouponReads,
+    statements::Statement as Kind,
     statistics::Operation,
     turnstile::Turn,
 };
@@ -57,7 +58,7 @@ impl SeaOrmCouponRepository {
             ..Default::default()
         };
         let begun = self.database.rw().begin_with_options(options);
-        Ok((turn, begun.await?))
+        Ok((turn, Kind::BEGIN.traced(self.database.engine(), begun).await?))
     }
 
     async fn claim_in_transaction(
@@ -70,7 +71,7 @@ impl SeaOrmCouponRepository {
         let (_turn, transaction) = self.begin().await?;
         let verdict = judge(&transaction, engine, coupon, claimant).await?;
         if verdict != ClaimVerdict::Claimed {
-            transaction.rollback().await?;
+            Kind::ROLLBACK.traced(engine, transaction.rollback()).await?;
             return Ok(verdict);
         }
         let claim = claims::ActiveModel {
@@ -80,7 +81,7 @@ impl SeaOrmCouponRepository {
             created_at: Set(at),
         };
         let insert = claims::Entity::insert(claim).exec_without_returning(&transaction);
-        insert.await?;
+        Kind::INSERT_CLAIMS.traced(engine, insert).await?;
         let update = coupons::Entity::update_many()
             .col_expr(
                 coupons::Column::RemainingAmount,
@@ -88,8 +89,8 @@ impl SeaOrmCouponRepository {
             )
             .filter(coupons::Column::Name.eq(coupon.as_str()))
             .exec(&transaction);
-        update.await?;
-        transaction.commit().await?;
+        Kind::UPDATE_COUPONS.traced(engine, update).await?;
+        Kind::COMMIT.traced(engine, transaction.commit()).await?;
         Ok(ClaimVerdict::Claimed)
     }
 }
@@ -108,14 +109,14 @@ async fn judge(
         find = find.lock_exclusive();
     }
     let find = find.into_tuple::<i32>().one(transaction);
-    let Some(remaining) = find.await? else {
+    let Some(remaining) = Kind::SELECT_COUPONS.traced(engine, find).await? else {
         return Ok(ClaimVerdict::UnknownCoupon);
     };
     let count = claims::Entity::find()
         .filter(claims::Column::CouponName.eq(coupon.as_str()))
         .filter(claims::Column::UserId.eq(claimant.as_str()))
         .count(transaction);
-    let claimed_before = count.await?;
+    let claimed_before = Kind::SELECT_CLAIMS.traced(engine, count).await?;
     Ok(if claimed_before > 0 {
         ClaimVerdict::Refused(ClaimRefused::AlreadyClaimed)
     } else if remaining == 0 {
@@ -144,7 +145,11 @@ impl CouponRepository for SeaOrmCouponRepository {
             let insert = coupons::Entity::insert(row)
                 .on_conflict_do_nothing_on([coupons::Column::Name])
                 .exec_without_returning(self.database.rw());
-            insert.await.map_err(error::storage)
+            let engine = self.database.engine();
+            Kind::INSERT_COUPONS
+                .traced(engine, insert)
+                .await
+                .map_err(error::storage)
         });
         Ok(match inserted.await? {
             TryInsertResult::Inserted(1..) => Creation::Created,
@@ -171,7 +176,8 @@ impl CouponRepository for SeaOrmCouponRepository {
             .counters()
             .observe(Operation::FindCouponWithClaimants, async {
                 let _turn = self.database.turn_to_read().await.map_err(error::storage)?;
-                let rows = connection.query_all_raw(statement).await;
+                let (engine, rows) = (self.database.engine(), connection.query_all_raw(statement));
+                let rows = Kind::SELECT_COUPONS_CLAIMS.traced(engine, rows).await;
                 rows.map_err(error::storage)
             })
             .await?;

@@ -19,6 +19,7 @@ mod ping;
 mod reads;
 mod schema;
 mod session;
+mod statements;
 mod statistics;
 mod turnstile;
 mod url;

@@ -11,7 +11,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use dlc_application::ports::{StorageError, StorageErrorKind};
+use dlc_application::ports::{StorageError, StorageErrorKind, inspection::Engine};
 use dlc_domain::coupons::{Coupon, CouponName};
 use sqlx::{PgPool, Postgres, Row, Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::sync::{
@@ -20,8 +20,11 @@ use tokio::sync::{
     oneshot,
 };
 
+use tracing::{Instrument, Span};
+
 use crate::{
     error,
+    statements::{self, Statement},
     turnstile::{Turn, Turnstile},
 };
 
@@ -52,6 +55,8 @@ struct Failed {
 struct Read {
     name: CouponName,
     answer: oneshot::Sender<Answer>,
+    /// Who asks, where that is recorded.
+    span: Option<Span>,
 }
 
 /// The queue; the lanes end when it is dropped.
@@ -99,7 +104,11 @@ impl CouponReads {
     pub(crate) async fn find(&self, name: CouponName) -> Result<Option<Coupon>, StorageError> {
         let (answer, answered) = oneshot::channel();
         self.queue
-            .try_send(Read { name, answer })
+            .try_send(Read {
+                name,
+                answer,
+                span: statements::recorded(),
+            })
             .map_err(|refused| match refused {
                 TrySendError::Full(_) => StorageError::new(StorageErrorKind::Timeout, "too many reads wait already"),
                 TrySendError::Closed(_) => StorageError::new(StorageErrorKind::Unavailable, "the reads have ended"),
@@ -142,6 +151,9 @@ async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut V
     if group.is_empty() {
         return session;
     }
+    // The first whose trace is recorded has the question among its own, and the others are linked to it.
+    let mut asking = group.iter().filter_map(|read| read.span.as_ref());
+    let first = asking.next().cloned().unwrap_or_else(Span::none);
     let mut names: Vec<&str> = group.iter().map(|read| read.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
@@ -160,8 +172,10 @@ async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut V
             kind: error::storage_kind(&e),
             source: Arc::new(e),
         };
-        session.ask(&names).await.map_err(failed)
-    };
+        let asked = Statement::SELECT_COUPONS.traced_for(session.engine(), asking, session.ask(&names));
+        asked.await.map_err(failed)
+    }
+    .instrument(first);
     let limit = source.statement_timeout.map_or(UNLIMITED, |limit| limit + SLACK);
     match tokio::time::timeout(limit, question).await {
         Ok(Ok(mut coupons)) => {
@@ -217,6 +231,13 @@ impl Session {
             connection,
             _turn: turn,
         })
+    }
+
+    fn engine(&self) -> Engine {
+        match &self.connection {
+            Connection::Postgres(_) => Engine::Postgres,
+            Connection::Sqlite(_) => Engine::Sqlite,
+        }
     }
 
     async fn ask(&mut self, names: &[&str]) -> Result<Found, sqlx::Error> {

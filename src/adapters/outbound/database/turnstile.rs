@@ -14,6 +14,7 @@ use std::{
 
 use dlc_application::ports::monitoring::Durations;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
 
 use crate::statistics::Histogram;
 
@@ -59,7 +60,10 @@ impl Turnstile {
         let asked = Instant::now();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting(&self.waiting);
-        let turn = tokio::time::timeout(self.limit, Arc::clone(&self.free).acquire_owned()).await;
+        let span = tracing::info_span!(target: "dlc::trace", "pool wait");
+        let turn = tokio::time::timeout(self.limit, Arc::clone(&self.free).acquire_owned())
+            .instrument(span)
+            .await;
         drop(waiting);
         self.waits.record(asked.elapsed());
         match turn {

@@ -1,5 +1,5 @@
-//! What every request passes on its way in and out, from the outside: id, other origins, security headers, errors and panics,
-//! limits.
+//! What every request passes on its way in and out, from the outside: id, trace, other origins, security headers, errors and
+//! panics, limits.
 //!
 //! Statically nested endpoints, one file each, so that the hot path pays no boxed future per layer.
 
@@ -8,6 +8,7 @@ mod errors;
 mod limits;
 mod request_id;
 mod security;
+mod traces;
 
 use std::sync::Arc;
 
@@ -37,5 +38,6 @@ pub(super) fn wrap(
         inner: secured,
         origins: origins.collect(),
     };
-    request_id::Identified { inner: crossed }
+    let traced = traces::Traced { inner: crossed };
+    request_id::Identified { inner: traced }
 }
