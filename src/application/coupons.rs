@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName, Stock};
+use tracing::instrument;
 
 use crate::ports::{
     StorageError,
@@ -70,6 +71,7 @@ impl CouponService {
     ///
     /// # Errors
     /// [`CreateCouponError`]
+    #[instrument(target = "dlc::trace", name = "coupons.create", skip_all)]
     pub async fn create(
         &self,
         name: CouponName,
@@ -89,6 +91,7 @@ impl CouponService {
     ///
     /// # Errors
     /// [`FindCouponError`]
+    #[instrument(target = "dlc::trace", name = "coupons.find", skip_all)]
     pub async fn find(&self, name: &CouponName) -> Result<Coupon, FindCouponError> {
         self.repository.find(name).await?.ok_or(FindCouponError::UnknownCoupon)
     }
@@ -97,6 +100,7 @@ impl CouponService {
     ///
     /// # Errors
     /// [`FindCouponError`]
+    #[instrument(target = "dlc::trace", name = "coupons.find_with_claimants", skip_all)]
     pub async fn find_with_claimants(&self, name: &CouponName) -> Result<(Coupon, Vec<ClaimantId>), FindCouponError> {
         self.repository
             .find_with_claimants(name)
@@ -108,6 +112,7 @@ impl CouponService {
     ///
     /// # Errors
     /// [`ClaimError`]
+    #[instrument(target = "dlc::trace", name = "coupons.claim", skip_all)]
     pub async fn claim(
         &self,
         coupon: CouponName,

@@ -6,13 +6,15 @@ use dlc_application::ports::{
     clock::Clock,
     idempotency::{KEPT_FOR, KeptAnswers},
 };
+use tokio::time::Instant;
 
 /// How often. Each instance does it; what one has forgotten the next does not find.
 const EVERY: Duration = Duration::from_secs(600);
 
 /// Forgets, until it is dropped.
 pub(super) async fn forget(answers: Arc<dyn KeptAnswers>, clock: Arc<dyn Clock>) {
-    let mut rounds = tokio::time::interval(EVERY);
+    // Not at once: a start has other things to do, and what is a day old may be a little older.
+    let mut rounds = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
     loop {
         rounds.tick().await;
         match answers.forget(clock.now() - KEPT_FOR).await {

@@ -134,9 +134,15 @@ impl Session {
         match command {
             Command::Serve(args) => {
                 let config = self.config(serve_flags(args), None)?;
-                self.log(&config);
+                let served = block_on_all_cores(async {
+                    let traces = services::traces(&config);
+                    // The log first: whatever is wrong with traces is told there.
+                    let taken = traces.as_ref().ok().and_then(Option::as_ref);
+                    telemetry::start(self.logging(&config), taken);
+                    serve::serve(&config, self.started, self.migrations, traces?).await
+                });
                 // Said once: to people as an error, to machines as an event of the log that they read anyway.
-                match block_on_all_cores(serve::serve(&config, self.started, self.migrations)) {
+                match served {
                     Err(failure) if config.log.format.is_json(io::stderr().is_terminal()) => {
                         let (code, exit_code) = (failure.code, failure.exit as u8);
                         tracing::error!(code, exit_code, hint = failure.hint, "{}", failure.message);
@@ -281,17 +287,21 @@ impl Session {
     }
 
     fn log(&self, config: &Config) {
+        telemetry::start(self.logging(config), None);
+    }
+
+    fn logging(&self, config: &Config) -> telemetry::Logging {
         let level = match (self.global.quiet, self.global.verbose) {
             (true, _) => "off",
             (false, 0) => config.log.level.name(),
             (false, 1) => "debug",
             (false, _) => "trace",
         };
-        telemetry::start(telemetry::Logging {
+        telemetry::Logging {
             level,
             json: config.log.format.is_json(io::stderr().is_terminal()),
             color: self.color_err,
-        });
+        }
     }
 
     fn fail(&self, failure: &Failure) {

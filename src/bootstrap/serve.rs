@@ -34,6 +34,7 @@ use crate::{
         outbound::clock::SystemClock,
     },
     config::{Config, SelectedDatabase, migrate::MigrateMode},
+    telemetry::Traces,
 };
 
 /// How often the database is asked whether it is there, and how long it may take to say so (§3.5).
@@ -50,12 +51,15 @@ const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
 const HALF_REQUEST: Duration = Duration::from_secs(1);
 /// Longest wait for the database's connections to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// Longest wait for the collector to take the last traces.
+const TRACES_LIMIT: Duration = Duration::from_secs(2);
 
 /// Serves until a signal comes.
 pub(super) async fn serve(
     config: &Config,
     started: Instant,
     migrations: &'static [Migration],
+    traces: Option<Traces>,
 ) -> Result<Exit, Failure> {
     let signals = Signals::install().map_err(|error| {
         Failure::new(
@@ -126,7 +130,7 @@ pub(super) async fn serve(
     readiness.enter(Phase::Stopping);
     // Nobody asks about the database any more, and its last connection should be the writer's, which tidies up.
     monitor.abort();
-    let leave = leave(config, stop, server, api.requests(), &database);
+    let leave = leave(config, stop, server, api.requests(), &database, traces);
     let exit = tokio::select! {
         clean = leave => if clean { Exit::Done } else { Exit::Failed },
         () = signals.force.cancelled() => Exit::Failed,
@@ -329,6 +333,7 @@ async fn leave(
     mut server: tokio::task::JoinHandle<()>,
     requests: Requests,
     database: &Database,
+    traces: Option<Traces>,
 ) -> bool {
     tokio::time::sleep(config.shutdown.delay).await;
     stop.cancel();
@@ -352,6 +357,11 @@ async fn leave(
     server.abort();
     if !database.close(CLOSE_LIMIT).await {
         tracing::warn!("the database did not let every connection go in time");
+    }
+    if let Some(traces) = traces
+        && !traces.end(TRACES_LIMIT).await
+    {
+        tracing::warn!("the collector did not take the last traces in time");
     }
     drained
 }

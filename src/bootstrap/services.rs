@@ -11,6 +11,7 @@ use dlc_database::{
     Database, DatabaseOptions, DatabaseUrl, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository, SqlInspector,
     SqlMigrator, UrlError,
 };
+use uuid::Uuid;
 
 use crate::{
     adapters::{
@@ -21,6 +22,7 @@ use crate::{
         outbound::clock::SystemClock,
     },
     config::{Config, ConfigError, SelectedDatabase, auth::CouponAccess, database::PoolerKind, server::Details},
+    telemetry::{Traces, Tracing},
 };
 
 /// The database to use, when there is one and nothing contradicts it.
@@ -63,6 +65,27 @@ pub(super) fn database_options(config: &Config, selected: &SelectedDatabase, com
         },
         create_directory: selected.is_embedded_default,
     }
+}
+
+/// Traces, where they are wanted. Only inside of a runtime.
+pub(super) fn traces(config: &Config) -> Result<Option<Traces>, Failure> {
+    let Some(endpoint) = &config.traces.endpoint else {
+        return Ok(None);
+    };
+    let tracing = Tracing {
+        endpoint: endpoint.as_str().to_owned(),
+        ratio: config.traces.ratio.0,
+        service_name: config.traces.service_name.clone(),
+        instance: Uuid::now_v7().to_string(),
+    };
+    Traces::begin(&tracing).map(Some).map_err(|why| {
+        Failure::new(
+            Exit::Configuration,
+            "configuration_invalid",
+            format!("traces cannot be taken: {why}"),
+        )
+        .hint("correct traces.endpoint, or leave it unset")
+    })
 }
 
 /// The runner of migrations, on the direct address when there is one.

@@ -17,6 +17,7 @@ mod setting;
 pub mod shutdown;
 pub mod template;
 pub mod tls;
+pub mod traces;
 
 pub use auth::AuthConfig;
 pub use database::{DatabaseConfig, SelectedDatabase};
@@ -29,6 +30,7 @@ pub use server::ServerConfig;
 pub use setting::{Section, Setting};
 pub use shutdown::ShutdownConfig;
 pub use tls::TlsConfig;
+pub use traces::TracesConfig;
 
 use layers::Layers;
 use reader::Reader;
@@ -42,6 +44,7 @@ pub const SECTIONS: &[Section] = &[
     AuthConfig::SECTION,
     LogConfig::SECTION,
     MetricsConfig::SECTION,
+    TracesConfig::SECTION,
     ShutdownConfig::SECTION,
 ];
 
@@ -69,6 +72,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Figures.
     pub metrics: MetricsConfig,
+    /// Traces.
+    pub traces: TracesConfig,
     /// Leaving.
     pub shutdown: ShutdownConfig,
     /// What is odd but no reason to refuse: unknown names, sources that disagree.
@@ -144,6 +149,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let auth = AuthConfig::read(&mut reader);
     let log = LogConfig::read(&mut reader);
     let metrics = MetricsConfig::read(&mut reader);
+    let traces = TracesConfig::read(&mut reader);
     let shutdown = ShutdownConfig::read(&mut reader);
     let provenance = reader.finish()?;
     let (selected, disagreements) = database::select(&database, &layers, profile);
@@ -156,6 +162,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         auth,
         log,
         metrics,
+        traces,
         shutdown,
         warnings: Warnings {
             unknown: layers.unknown(),

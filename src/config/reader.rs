@@ -28,11 +28,12 @@ impl<'a> Reader<'a> {
             Some(found) => match T::parse(found.text.expose_secret()) {
                 Some(value) => (value, found.source),
                 None => {
-                    // A private key in the place of its path must not be repeated.
-                    let text = if T::SECRET || found.text.expose_secret().contains("-----BEGIN") {
+                    let given = found.text.expose_secret();
+                    // A private key in the place of its path must not be repeated, nor a URL with a user: it may hold a password.
+                    let text = if T::SECRET || given.contains("-----BEGIN") || given.contains('@') {
                         String::new()
                     } else {
-                        format!(", not {:?}", found.text.expose_secret())
+                        format!(", not {given:?}")
                     };
                     self.errors
                         .push(format!("{key} from {}: expected {}{text}", found.source, T::EXPECTED));

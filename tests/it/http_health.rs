@@ -43,7 +43,11 @@ on_both_engines! {
         assert!(json["latency_ms"]["p99"].as_f64().unwrap() > 0.0);
         assert_eq!(json["objectives"]["availability"], json!(1.0));
         let text = server.get("/metrics").await.text;
-        assert!(text.contains("db_client_operation_duration_seconds_count 3\n"), "{text}");
+        let finds = r#"db_client_operation_duration_seconds_count{db_operation_name="find",db_collection_name="coupons"} 3"#;
+        assert!(text.contains(finds), "{text}");
+        let waits = &json["pool_wait"]["count"];
+        let waited = format!("\ndb_client_connection_wait_time_seconds_count {waits}\n");
+        assert!(waits.as_u64() > Some(0) && text.contains(&waited), "{text}");
         assert!(text.contains("dlc_ready 1\n"), "{text}");
         let counted = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_route="/api/v1/coupons/{name}",http_response_status_code="404",error_type="coupon_not_found"} 3"#;
         assert!(text.contains(counted), "{text}");

@@ -22,22 +22,63 @@ pub struct PoolStatus {
     pub waiting: u32,
 }
 
+/// Durations since the process began.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Durations {
+    /// How many there were.
+    pub count: u64,
+    /// All of them added up.
+    pub total: Duration,
+    /// How many per bucket of [`BUCKETS_MS`], not cumulated, and those above the last.
+    pub buckets: Vec<u64>,
+}
+
+/// Durations of one kind of operation, pool wait included; of those that were finished, good or bad.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationDurations {
+    /// What is done: `claim`.
+    pub name: &'static str,
+    /// The table that it is about.
+    pub collection: &'static str,
+    /// How long it took.
+    pub durations: Durations,
+}
+
 /// Database operations since the process began.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationStatistics {
-    /// Operations finished, good or bad.
-    pub count: u64,
-    /// Their durations added up, pool wait included.
-    pub total: Duration,
-    /// Operations per bucket of [`BUCKETS_MS`], not cumulated, and those above the last.
-    pub buckets: Vec<u64>,
+    /// Each kind of operation.
+    pub operations: Vec<OperationDurations>,
     /// Failed operations by class: unavailable, timeout, conflict, other.
     pub errors: [(&'static str, u64); 4],
 }
 
 impl OperationStatistics {
-    /// The duration, in milliseconds, below which the share `quantile` (0–1) of all operations stayed; linear within its
-    /// bucket, and the last bound for whatever is above it. `None` before the first operation.
+    /// Operations of all kinds.
+    #[must_use]
+    pub fn all(&self) -> Durations {
+        let kinds = self.operations.iter().map(|operation| &operation.durations);
+        kinds.fold(Durations::default(), |sum, kind| sum.and(kind))
+    }
+}
+
+impl Durations {
+    /// These and those.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let length = self.buckets.len().max(other.buckets.len());
+        let at = |buckets: &[u64], index: usize| buckets.get(index).copied().unwrap_or_default();
+        Self {
+            count: self.count + other.count,
+            total: self.total + other.total,
+            buckets: (0..length)
+                .map(|index| at(&self.buckets, index) + at(&other.buckets, index))
+                .collect(),
+        }
+    }
+
+    /// The duration, in milliseconds, below which the share `quantile` (0–1) of all of them stayed; linear within its
+    /// bucket, and the last bound for whatever is above it. `None` before the first one.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // counts stay far below 2^52
     pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
@@ -58,7 +99,7 @@ impl OperationStatistics {
         BUCKETS_MS.last().copied()
     }
 
-    /// Mean duration in milliseconds. `None` before the first operation.
+    /// Mean duration in milliseconds. `None` before the first one.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn mean_ms(&self) -> Option<f64> {
@@ -74,6 +115,9 @@ pub trait DatabaseMonitor: Send + Sync {
     /// The pool now.
     fn pool(&self) -> PoolStatus;
 
+    /// How long was waited for a connection; no time at all where one was free.
+    fn waits(&self) -> Durations;
+
     /// Operations so far.
     fn statistics(&self) -> OperationStatistics;
 }
@@ -85,11 +129,10 @@ mod tests {
     #[test]
     fn quantiles_come_from_the_buckets() {
         let mut buckets = vec![0; BUCKETS_MS.len() + 1];
-        let statistics = |count, buckets: &Vec<u64>| OperationStatistics {
+        let statistics = |count, buckets: &Vec<u64>| Durations {
             count,
             total: Duration::from_secs(1),
             buckets: buckets.clone(),
-            errors: [("unavailable", 0), ("timeout", 0), ("conflict", 0), ("other", 0)],
         };
         assert_eq!(statistics(0, &buckets).quantile_ms(0.5), None);
         buckets[2] = 99;

@@ -3,9 +3,11 @@
 //! - [`Database`]: a database of one's own, migrated or empty, on either engine.
 //! - [`Dlc`]: the real binary, run to its end.
 //! - [`Server`]: the real binary, serving; [`Https`]: a client for one that speaks TLS.
+//! - [`Collector`]: takes the traces that it sends.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
 pub mod certificates;
+mod collector;
 mod database;
 mod dlc;
 mod https;
@@ -17,6 +19,7 @@ mod server;
 pub mod snapshot;
 mod terminal;
 
+pub use collector::{Collector, Seen};
 pub use database::{Database, Empty, Engine};
 pub use dlc::{Dlc, Finished, Running};
 pub use https::{Https, HttpsConnection, der};

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use dlc_application::{
     operations::{check::Report, readiness::Readiness},
-    ports::monitoring::{BUCKETS_MS, DatabaseMonitor},
+    ports::monitoring::{BUCKETS_MS, DatabaseMonitor, Durations},
 };
 use poem::{
     Endpoint, Request, Response,
@@ -124,6 +124,13 @@ fn database(page: &mut Exposition, monitor: &dyn DatabaseMonitor) {
     page.sample(name, &[("state", "used")], pool.in_use);
     let name = "db_client_connection_pending_requests";
     page.single(name, "gauge", "Operations that wait for a connection.", pool.waiting);
+    let name = "db_client_connection_wait_time_seconds";
+    page.family(
+        name,
+        "histogram",
+        "Waits for a connection of the pool; 0 where one was free.",
+    );
+    durations(page, name, &[], &monitor.waits());
     let statistics = monitor.statistics();
     let name = "db_client_operation_duration_seconds";
     page.family(
@@ -131,13 +138,23 @@ fn database(page: &mut Exposition, monitor: &dyn DatabaseMonitor) {
         "histogram",
         "Duration of database operations, pool wait included.",
     );
-    let bounds = BUCKETS_MS.iter().map(|ms| ms / 1_000.0);
-    page.histogram(name, &[], bounds, &statistics.buckets, statistics.total.as_secs_f64());
+    for operation in &statistics.operations {
+        let labels = [
+            ("db_operation_name", operation.name),
+            ("db_collection_name", operation.collection),
+        ];
+        durations(page, name, &labels, &operation.durations);
+    }
     let name = "dlc_database_errors_total";
     page.family(name, "counter", "Failed database operations by class.");
     for (class, count) in statistics.errors {
         page.sample(name, &[("class", class)], count);
     }
+}
+
+fn durations(page: &mut Exposition, name: &str, labels: &[(&str, &str)], durations: &Durations) {
+    let bounds = BUCKETS_MS.iter().map(|ms| ms / 1_000.0);
+    page.histogram(name, labels, bounds, &durations.buckets, durations.total.as_secs_f64());
 }
 
 fn checks(page: &mut Exposition, report: &Report) {

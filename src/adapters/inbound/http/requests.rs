@@ -42,13 +42,23 @@ pub(super) struct Outcome {
     pub(super) code: &'static str,
 }
 
+/// A method that no route knows.
+pub(super) const OTHER: &str = "_OTHER";
+
+/// A method in figures and traces, which a caller must not be able to fill with words of its own.
+pub(super) fn known(method: &Method) -> &'static str {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    METHODS
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or(OTHER)
+}
+
 impl Outcome {
     pub(super) fn new(route: Option<&'static str>, method: &Method, status: StatusCode, code: &'static str) -> Self {
-        const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-        let method = METHODS.into_iter().find(|known| *known == method.as_str());
         Self {
             route: route.unwrap_or_default(),
-            method: method.unwrap_or("_OTHER"),
+            method: known(method),
             status: status.as_u16(),
             code,
         }

@@ -18,9 +18,9 @@ use std::{
 use dlc_application::ports::{
     connection::{ConnectError, ConnectFailure},
     inspection::Engine,
-    monitoring::PoolStatus,
+    monitoring::{Durations, PoolStatus},
 };
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, SqliteConnection, SqlitePool,
     pool::PoolOptions,
@@ -34,6 +34,7 @@ use crate::{
     idempotency::KeysAtWork,
     reads::{ReadPool, ReadSource},
     statistics::Counters,
+    turnstile::{Turn, Turnstile},
     url::DatabaseUrl,
 };
 
@@ -280,11 +281,19 @@ enum Pools {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
 }
 
+/// The turnstiles before the pools; on PostgreSQL both are the same.
+#[derive(Debug)]
+struct Turnstiles {
+    rw: Arc<Turnstile>,
+    ro: Arc<Turnstile>,
+}
+
 #[derive(Debug)]
 struct Inner {
     pools: Pools,
     rw: DatabaseConnection,
     ro: DatabaseConnection,
+    turnstiles: Turnstiles,
     max_connections: u32,
     statement_timeout: Option<Duration>,
     counters: Counters,
@@ -295,12 +304,21 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Database(Arc<Inner>);
 
+/// What sea-orm says when the pool itself has no connection to give.
+fn no_turn(error: &sqlx::Error) -> DbErr {
+    DbErr::ConnectionAcquire(match error {
+        sqlx::Error::PoolTimedOut => ConnAcquireErr::Timeout,
+        _ => ConnAcquireErr::ConnectionClosed,
+    })
+}
+
 /// Connects once.
 ///
 /// # Errors
 /// [`ConnectError`] says why not.
 pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError> {
-    let (pools, rw, ro, max_connections) = match options.url.engine() {
+    let turnstile = |turns| Arc::new(Turnstile::new(turns, options.acquire_timeout));
+    let (pools, rw, ro, turnstiles, max_connections) = match options.url.engine() {
         Engine::Postgres => {
             let probe = options.postgres_session().await?;
             // A failure to say goodbye changes nothing about what the probe proved.
@@ -322,10 +340,15 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError
                 })
                 .connect_lazy_with(options.postgres()?);
             let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+            let turns = turnstile(options.max_connections);
             (
                 Pools::Postgres(pool),
                 connection.clone(),
                 connection,
+                Turnstiles {
+                    ro: Arc::clone(&turns),
+                    rw: turns,
+                },
                 options.max_connections,
             )
         }
@@ -338,13 +361,19 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError
                 .await?;
             let rw = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone());
             let ro = SqlxSqliteConnector::from_sqlx_sqlite_pool(readers.clone());
-            (Pools::Sqlite { writer, readers }, rw, ro, 1 + SQLITE_READERS)
+            let turnstiles = Turnstiles {
+                rw: turnstile(1),
+                ro: turnstile(SQLITE_READERS),
+            };
+            let pools = Pools::Sqlite { writer, readers };
+            (pools, rw, ro, turnstiles, 1 + SQLITE_READERS)
         }
     };
     Ok(Database(Arc::new(Inner {
         pools,
         rw,
         ro,
+        turnstiles,
         max_connections,
         statement_timeout: options.statement_timeout,
         counters: Counters::default(),
@@ -380,6 +409,16 @@ pub async fn connect_and_wait(
 }
 
 impl Database {
+    /// A turn at [`Self::rw`], to be kept for as long as its connection.
+    pub(crate) async fn turn_to_write(&self) -> Result<Turn, DbErr> {
+        self.0.turnstiles.rw.enter().await.map_err(|e| no_turn(&e))
+    }
+
+    /// The same at [`Self::ro`].
+    pub(crate) async fn turn_to_read(&self) -> Result<Turn, DbErr> {
+        self.0.turnstiles.ro.enter().await.map_err(|e| no_turn(&e))
+    }
+
     /// For writes, and for reads that must see one's own write.
     pub(crate) fn rw(&self) -> &DatabaseConnection {
         &self.0.rw
@@ -398,6 +437,7 @@ impl Database {
         };
         ReadSource {
             pool,
+            turnstile: Arc::clone(&self.0.turnstiles.ro),
             statement_timeout: self.0.statement_timeout,
         }
     }
@@ -429,7 +469,7 @@ impl Database {
         };
         let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
         let in_use = open - idle;
-        let waiting = self.0.counters.under_way().saturating_sub(in_use);
+        let waiting = self.each_turnstile().map(Turnstile::waiting).sum();
         PoolStatus {
             max: self.0.max_connections,
             open,
@@ -439,9 +479,23 @@ impl Database {
         }
     }
 
+    /// How long was waited for a connection so far. On SQLite for writer and readers together.
+    pub(crate) fn waits(&self) -> Durations {
+        self.each_turnstile()
+            .fold(Durations::default(), |sum, turnstile| sum.and(&turnstile.waits()))
+    }
+
+    /// Each turnstile once.
+    fn each_turnstile(&self) -> impl Iterator<Item = &Turnstile> {
+        let Turnstiles { rw, ro } = &self.0.turnstiles;
+        let other = (!Arc::ptr_eq(rw, ro)).then_some(ro.as_ref());
+        [rw.as_ref()].into_iter().chain(other)
+    }
+
     /// Closes every connection, and waits at most `limit` for those in use: a statement that hangs on the server would
     /// hold the process for ever. Returns whether all were closed in time.
     pub async fn close(&self, limit: Duration) -> bool {
+        self.each_turnstile().for_each(Turnstile::close);
         let closing = async {
             match &self.0.pools {
                 Pools::Postgres(pool) => pool.close().await,

@@ -10,12 +10,13 @@ use dlc_application::ports::{
     StorageError, StorageErrorKind,
     coupons::{ClaimVerdict, CouponRepository, Creation},
     idempotency::{KeyRefused, Keyed, Repeat},
+    inspection::Engine,
 };
 use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait,
-    QueryFilter, QuerySelect, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, TryInsertResult,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, TryInsertResult,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -24,6 +25,10 @@ use crate::{
     entity::{claims, coupons},
     error, idempotency,
     reads::CouponReads,
+    statements::Statement as Kind,
+    statistics::Operation,
+    turnstile::Turn,
+    uninterrupted::uninterrupted,
 };
 
 /// [`CouponRepository`] on both engines.
@@ -31,6 +36,7 @@ use crate::{
 pub struct SeaOrmCouponRepository {
     database: Database,
     reads: CouponReads,
+    transactions: Transactions,
 }
 
 /// Ids of one statement's rows: a LEFT JOIN is one statement, hence one snapshot, on either engine (I2).
@@ -42,55 +48,75 @@ impl SeaOrmCouponRepository {
     #[must_use]
     pub fn new(database: Database) -> Arc<Self> {
         let reads = CouponReads::start(&database.read_source());
-        Arc::new(Self { database, reads })
+        let transactions = Transactions {
+            database: database.clone(),
+        };
+        Arc::new(Self {
+            database,
+            reads,
+            transactions,
+        })
     }
+}
 
-    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+/// Transactions about coupons and claims. Cloning shares the database.
+#[derive(Clone, Debug)]
+struct Transactions {
+    database: Database,
+}
+
+impl Transactions {
+    /// The turn is kept for as long as the transaction.
+    async fn begin(&self) -> Result<(Turn, DatabaseTransaction), DbErr> {
+        let turn = self.database.turn_to_write().await?;
         // IMMEDIATE: a transaction that reads first and writes later fails on SQLite as soon as another one wrote between.
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        self.database.rw().begin_with_options(options).await
+        let begun = self.database.rw().begin_with_options(options);
+        Ok((turn, Kind::BEGIN.traced(self.database.engine(), begun).await?))
     }
 
     /// Creates a coupon under a key: looked at, created and kept in one transaction.
-    async fn create_keyed(&self, coupon: &Coupon, keyed: &Keyed<Coupon>) -> Result<Creation, DbErr> {
+    async fn create(&self, coupon: &Coupon, keyed: &Keyed<Coupon>) -> Result<Creation, DbErr> {
         let Some(_at_work) = self.database.keys().take(&keyed.request) else {
             return Ok(Creation::Repeated(Repeat::Refused(KeyRefused::Running)));
         };
-        let transaction = self.begin().await?;
-        let creation = match idempotency::seek(&transaction, &keyed.request, coupon.created_at()).await? {
+        let engine = self.database.engine();
+        let (_turn, transaction) = self.begin().await?;
+        let creation = match idempotency::seek(&transaction, engine, &keyed.request, coupon.created_at()).await? {
             Some(repeat) => Creation::Repeated(repeat),
-            None => insert(&transaction, coupon).await?,
+            None => insert(&transaction, engine, coupon).await?,
         };
         if creation != Creation::Created {
-            transaction.rollback().await?;
+            Kind::ROLLBACK.traced(engine, transaction.rollback()).await?;
             return Ok(creation);
         }
         let answer = (keyed.answer)(coupon);
-        idempotency::keep(&transaction, &keyed.request, answer, coupon.created_at()).await?;
-        transaction.commit().await?;
+        idempotency::keep(&transaction, engine, &keyed.request, answer, coupon.created_at()).await?;
+        Kind::COMMIT.traced(engine, transaction.commit()).await?;
         Ok(creation)
     }
 
-    async fn claim_in_transaction(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, DbErr> {
+    async fn claim(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, DbErr> {
         let keys = self.database.keys();
         let at_work = keyed.map(|keyed| keys.take(&keyed.request));
         if matches!(at_work, Some(None)) {
             return Ok(ClaimVerdict::Repeated(Repeat::Refused(KeyRefused::Running)));
         }
-        let transaction = self.begin().await?;
+        let engine = self.database.engine();
+        let (_turn, transaction) = self.begin().await?;
         let repeat = match keyed {
-            Some(keyed) => idempotency::seek(&transaction, &keyed.request, claim.at).await?,
+            Some(keyed) => idempotency::seek(&transaction, engine, &keyed.request, claim.at).await?,
             None => None,
         };
         let verdict = match repeat {
             Some(repeat) => ClaimVerdict::Repeated(repeat),
-            None => judge(&transaction, &claim.coupon, &claim.claimant).await?,
+            None => judge(&transaction, engine, &claim.coupon, &claim.claimant).await?,
         };
         if verdict != ClaimVerdict::Claimed {
-            transaction.rollback().await?;
+            Kind::ROLLBACK.traced(engine, transaction.rollback()).await?;
             return Ok(verdict);
         }
         let row = claims::ActiveModel {
@@ -99,36 +125,37 @@ impl SeaOrmCouponRepository {
             coupon_name: Set(claim.coupon.as_str().to_owned()),
             created_at: Set(claim.at),
         };
-        claims::Entity::insert(row).exec_without_returning(&transaction).await?;
-        coupons::Entity::update_many()
+        let insert = claims::Entity::insert(row).exec_without_returning(&transaction);
+        Kind::INSERT_CLAIMS.traced(engine, insert).await?;
+        let update = coupons::Entity::update_many()
             .col_expr(
                 coupons::Column::RemainingAmount,
                 Expr::col(coupons::Column::RemainingAmount).sub(1),
             )
             .filter(coupons::Column::Name.eq(claim.coupon.as_str()))
-            .exec(&transaction)
-            .await?;
+            .exec(&transaction);
+        Kind::UPDATE_COUPONS.traced(engine, update).await?;
         if let Some(keyed) = keyed {
-            idempotency::keep(&transaction, &keyed.request, (keyed.answer)(claim), claim.at).await?;
+            let answer = (keyed.answer)(claim);
+            idempotency::keep(&transaction, engine, &keyed.request, answer, claim.at).await?;
         }
-        transaction.commit().await?;
+        Kind::COMMIT.traced(engine, transaction.commit()).await?;
         Ok(ClaimVerdict::Claimed)
     }
 }
 
 /// Stores a new coupon, unless its name is taken.
-async fn insert(connection: &impl ConnectionTrait, coupon: &Coupon) -> Result<Creation, DbErr> {
+async fn insert(connection: &impl ConnectionTrait, engine: Engine, coupon: &Coupon) -> Result<Creation, DbErr> {
     let row = coupons::ActiveModel {
         name: Set(coupon.name().as_str().to_owned()),
         amount: Set(coupon.amount().get()),
         remaining_amount: Set(coupon.remaining()),
         created_at: Set(coupon.created_at()),
     };
-    let inserted = coupons::Entity::insert(row)
+    let insert = coupons::Entity::insert(row)
         .on_conflict_do_nothing_on([coupons::Column::Name])
-        .exec_without_returning(connection)
-        .await?;
-    Ok(match inserted {
+        .exec_without_returning(connection);
+    Ok(match Kind::INSERT_COUPONS.traced(engine, insert).await? {
         TryInsertResult::Inserted(1..) => Creation::Created,
         _ => Creation::NameTaken,
     })
@@ -137,23 +164,25 @@ async fn insert(connection: &impl ConnectionTrait, coupon: &Coupon) -> Result<Cr
 /// Judges a claim under the coupon's lock, in the order of I6.
 async fn judge(
     transaction: &DatabaseTransaction,
+    engine: Engine,
     coupon: &CouponName,
     claimant: &ClaimantId,
 ) -> Result<ClaimVerdict, DbErr> {
     let mut find = coupons::Entity::find_by_id(coupon.as_str())
         .select_only()
         .column(coupons::Column::RemainingAmount);
-    if transaction.get_database_backend() == DatabaseBackend::Postgres {
+    if engine == Engine::Postgres {
         find = find.lock_exclusive();
     }
-    let Some(remaining) = find.into_tuple::<i32>().one(transaction).await? else {
+    let find = find.into_tuple::<i32>().one(transaction);
+    let Some(remaining) = Kind::SELECT_COUPONS.traced(engine, find).await? else {
         return Ok(ClaimVerdict::UnknownCoupon);
     };
-    let claimed_before = claims::Entity::find()
+    let count = claims::Entity::find()
         .filter(claims::Column::CouponName.eq(coupon.as_str()))
         .filter(claims::Column::UserId.eq(claimant.as_str()))
-        .count(transaction)
-        .await?;
+        .count(transaction);
+    let claimed_before = Kind::SELECT_CLAIMS.traced(engine, count).await?;
     Ok(if claimed_before > 0 {
         ClaimVerdict::Refused(ClaimRefused::AlreadyClaimed)
     } else if remaining == 0 {
@@ -171,22 +200,22 @@ fn restore(row: coupons::Model) -> Result<Coupon, StorageError> {
 #[async_trait]
 impl CouponRepository for SeaOrmCouponRepository {
     async fn create(&self, coupon: &Coupon, keyed: Option<&Keyed<Coupon>>) -> Result<Creation, StorageError> {
-        self.database
-            .counters()
-            .observe(async {
-                let created = match keyed {
-                    Some(keyed) => self.create_keyed(coupon, keyed).await,
-                    None => insert(self.database.rw(), coupon).await,
-                };
-                created.map_err(error::storage)
-            })
-            .await
+        let create = async {
+            let Some(keyed) = keyed.cloned() else {
+                let _turn = self.database.turn_to_write().await.map_err(error::storage)?;
+                let inserted = insert(self.database.rw(), self.database.engine(), coupon);
+                return inserted.await.map_err(error::storage);
+            };
+            let (transactions, coupon) = (self.transactions.clone(), coupon.clone());
+            uninterrupted(async move { transactions.create(&coupon, &keyed).await.map_err(error::storage) }).await
+        };
+        self.database.counters().observe(Operation::CreateCoupon, create).await
     }
 
     async fn find(&self, name: &CouponName) -> Result<Option<Coupon>, StorageError> {
         self.database
             .counters()
-            .observe_grouped(self.reads.find(name.clone()))
+            .observe(Operation::FindCoupon, self.reads.find(name.clone()))
             .await
     }
 
@@ -200,7 +229,12 @@ impl CouponRepository for SeaOrmCouponRepository {
         let rows = self
             .database
             .counters()
-            .observe(async { connection.query_all_raw(statement).await.map_err(error::storage) })
+            .observe(Operation::FindCouponWithClaimants, async {
+                let _turn = self.database.turn_to_read().await.map_err(error::storage)?;
+                let (engine, rows) = (self.database.engine(), connection.query_all_raw(statement));
+                let rows = Kind::SELECT_COUPONS_CLAIMS.traced(engine, rows).await;
+                rows.map_err(error::storage)
+            })
             .await?;
         let Some(first) = rows.first() else { return Ok(None) };
         let coupon = coupon_of(first)?;
@@ -215,9 +249,14 @@ impl CouponRepository for SeaOrmCouponRepository {
     }
 
     async fn claim(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError> {
+        let (transactions, claim, keyed) = (self.transactions.clone(), claim.clone(), keyed.cloned());
+        let claim = async move {
+            let claimed = transactions.claim(&claim, keyed.as_ref()).await;
+            claimed.map_err(error::storage)
+        };
         self.database
             .counters()
-            .observe(async { self.claim_in_transaction(claim, keyed).await.map_err(error::storage) })
+            .observe(Operation::Claim, uninterrupted(claim))
             .await
     }
 }

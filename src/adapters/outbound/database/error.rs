@@ -14,15 +14,19 @@ use crate::url::DatabaseUrl;
 
 /// For repositories.
 pub(crate) fn storage(error: DbErr) -> StorageError {
-    let kind = match &error {
+    StorageError::new(kind(&error), error)
+}
+
+/// The same, of an error that is somebody else's still.
+pub(crate) fn kind(error: &DbErr) -> StorageErrorKind {
+    match error {
         DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout) => StorageErrorKind::Timeout,
         DbErr::ConnectionAcquire(_) => StorageErrorKind::Unavailable,
         // Whatever kept a new connection from being made, there is none: the log has the reason.
         DbErr::Conn(_) => StorageErrorKind::Unavailable,
         DbErr::Exec(RuntimeErr::SqlxError(e)) | DbErr::Query(RuntimeErr::SqlxError(e)) => storage_kind(e),
         _ => StorageErrorKind::Other,
-    };
-    StorageError::new(kind, error)
+    }
 }
 
 /// For a connection that was not to be had: whatever kept it from being made, there is none.

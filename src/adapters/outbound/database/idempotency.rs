@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use dlc_application::ports::{
     StorageError,
     idempotency::{KEPT_FOR, KeptAnswers, KeyRefused, KeyedRequest, Repeat},
+    inspection::Engine,
 };
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, EntityTrait, Statement,
@@ -21,7 +22,7 @@ use sea_orm::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::{connection::Database, entity::idempotency_keys as keys, error};
+use crate::{connection::Database, entity::idempotency_keys as keys, error, statements::Statement as Kind};
 
 /// Rows forgotten by one statement: few enough that nobody waits for its locks.
 const FORGOTTEN_AT_ONCE: u32 = 1_000;
@@ -78,14 +79,15 @@ fn lock_number(request: &KeyedRequest) -> i64 {
 /// Whether the key was used before. Called first in the transaction of the effect; the key is this transaction's from then on.
 pub(crate) async fn seek(
     transaction: &DatabaseTransaction,
+    engine: Engine,
     request: &KeyedRequest,
     now: DateTime<Utc>,
 ) -> Result<Option<Repeat>, DbErr> {
     let backend = transaction.get_database_backend();
-    if backend == DatabaseBackend::Postgres {
+    if engine == Engine::Postgres {
         let sql = "SELECT pg_try_advisory_xact_lock($1)";
         let lock = Statement::from_sql_and_values(backend, sql, [lock_number(request).into()]);
-        let row = transaction.query_one_raw(lock).await?;
+        let row = Kind::TRY_LOCK.traced(engine, transaction.query_one_raw(lock)).await?;
         let taken = row.map(|row| row.try_get_by_index::<bool>(0)).transpose()?;
         if taken != Some(true) {
             return Ok(Some(Repeat::Refused(KeyRefused::Running)));
@@ -93,7 +95,8 @@ pub(crate) async fn seek(
     }
     // A statement of its own, hence a snapshot taken after the lock: whoever had it before has committed.
     let id = (request.principal.clone(), request.route.to_owned(), request.key.clone());
-    let kept = keys::Entity::find_by_id(id).one(transaction).await?;
+    let find = keys::Entity::find_by_id(id).one(transaction);
+    let kept = Kind::SELECT_KEYS.traced(engine, find).await?;
     Ok(kept.filter(|kept| now - kept.created_at < KEPT_FOR).map(|kept| {
         if kept.fingerprint == fingerprint(request) {
             Repeat::Answered(kept.answer)
@@ -106,6 +109,7 @@ pub(crate) async fn seek(
 /// Keeps the answer, in the transaction of the effect. What was kept under the key too long ago is replaced.
 pub(crate) async fn keep(
     transaction: &DatabaseTransaction,
+    engine: Engine,
     request: &KeyedRequest,
     answer: String,
     now: DateTime<Utc>,
@@ -121,10 +125,10 @@ pub(crate) async fn keep(
     let replace = OnConflict::columns([keys::Column::Principal, keys::Column::Route, keys::Column::Key])
         .update_columns([keys::Column::Fingerprint, keys::Column::Answer, keys::Column::CreatedAt])
         .to_owned();
-    keys::Entity::insert(row)
+    let insert = keys::Entity::insert(row)
         .on_conflict(replace)
-        .exec_without_returning(transaction)
-        .await?;
+        .exec_without_returning(transaction);
+    Kind::INSERT_KEYS.traced(engine, insert).await?;
     Ok(())
 }
 
@@ -143,6 +147,7 @@ impl SqlKeptAnswers {
 #[async_trait]
 impl KeptAnswers for SqlKeptAnswers {
     async fn forget(&self, before: DateTime<Utc>) -> Result<u64, StorageError> {
+        let _turn = self.0.turn_to_write().await.map_err(error::storage)?;
         let connection = self.0.rw();
         let backend = connection.get_database_backend();
         let row = match backend {

@@ -20,7 +20,10 @@ mod ping;
 mod reads;
 mod schema;
 mod session;
+mod statements;
 mod statistics;
+mod turnstile;
+mod uninterrupted;
 mod url;
 mod writer;
 

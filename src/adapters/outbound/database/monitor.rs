@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dlc_application::ports::{
     inspection::Engine,
-    monitoring::{DatabaseMonitor, OperationStatistics, PoolStatus},
+    monitoring::{DatabaseMonitor, Durations, OperationStatistics, PoolStatus},
 };
 
 use crate::connection::Database;
@@ -28,6 +28,10 @@ impl DatabaseMonitor for SqlMonitor {
 
     fn pool(&self) -> PoolStatus {
         self.0.pool_status()
+    }
+
+    fn waits(&self) -> Durations {
+        self.0.waits()
     }
 
     fn statistics(&self) -> OperationStatistics {

@@ -11,7 +11,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use dlc_application::ports::{StorageError, StorageErrorKind};
+use dlc_application::ports::{StorageError, StorageErrorKind, inspection::Engine};
 use dlc_domain::coupons::{Coupon, CouponName};
 use sqlx::{PgPool, Postgres, Row, Sqlite, SqlitePool, pool::PoolConnection};
 use tokio::sync::{
@@ -20,7 +20,13 @@ use tokio::sync::{
     oneshot,
 };
 
-use crate::error;
+use tracing::{Instrument, Span};
+
+use crate::{
+    error,
+    statements::{self, Statement},
+    turnstile::{Turn, Turnstile},
+};
 
 /// Questions under way at a time: while one group is asked for, the next one gathers and goes. Chosen, not tuned; more lanes
 /// would take connections from writers and make the groups smaller.
@@ -49,6 +55,8 @@ struct Failed {
 struct Read {
     name: CouponName,
     answer: oneshot::Sender<Answer>,
+    /// Who asks, where that is recorded.
+    span: Option<Span>,
 }
 
 /// The queue; the lanes end when it is dropped.
@@ -61,6 +69,7 @@ pub(crate) struct CouponReads {
 #[derive(Clone)]
 pub(crate) struct ReadSource {
     pub(crate) pool: ReadPool,
+    pub(crate) turnstile: Arc<Turnstile>,
     pub(crate) statement_timeout: Option<Duration>,
 }
 
@@ -71,7 +80,13 @@ pub(crate) enum ReadPool {
     Sqlite(SqlitePool),
 }
 
-enum Session {
+/// A connection, and the turn that is kept for as long.
+struct Session {
+    connection: Connection,
+    _turn: Turn,
+}
+
+enum Connection {
     Postgres(PoolConnection<Postgres>),
     Sqlite(PoolConnection<Sqlite>),
 }
@@ -89,7 +104,11 @@ impl CouponReads {
     pub(crate) async fn find(&self, name: CouponName) -> Result<Option<Coupon>, StorageError> {
         let (answer, answered) = oneshot::channel();
         self.queue
-            .try_send(Read { name, answer })
+            .try_send(Read {
+                name,
+                answer,
+                span: statements::recorded(),
+            })
             .map_err(|refused| match refused {
                 TrySendError::Full(_) => StorageError::new(StorageErrorKind::Timeout, "too many reads wait already"),
                 TrySendError::Closed(_) => StorageError::new(StorageErrorKind::Unavailable, "the reads have ended"),
@@ -132,6 +151,9 @@ async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut V
     if group.is_empty() {
         return session;
     }
+    // The first whose trace is recorded has the question among its own, and the others are linked to it.
+    let mut asking = group.iter().filter_map(|read| read.span.as_ref());
+    let first = asking.next().cloned().unwrap_or_else(Span::none);
     let mut names: Vec<&str> = group.iter().map(|read| read.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
@@ -143,15 +165,17 @@ async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut V
                     kind: error::no_connection(&e),
                     source: Arc::new(e),
                 };
-                none.insert(Session::open(&source.pool).await.map_err(failed)?)
+                none.insert(Session::open(source).await.map_err(failed)?)
             }
         };
         let failed = |e| Failed {
             kind: error::storage_kind(&e),
             source: Arc::new(e),
         };
-        session.ask(&names).await.map_err(failed)
-    };
+        let asked = Statement::SELECT_COUPONS.traced_for(session.engine(), asking, session.ask(&names));
+        asked.await.map_err(failed)
+    }
+    .instrument(first);
     let limit = source.statement_timeout.map_or(UNLIMITED, |limit| limit + SLACK);
     match tokio::time::timeout(limit, question).await {
         Ok(Ok(mut coupons)) => {
@@ -197,21 +221,33 @@ fn refuse(group: &mut Vec<Read>, failed: &Failed) {
 type Found = HashMap<String, Result<Coupon, Failed>>;
 
 impl Session {
-    async fn open(pool: &ReadPool) -> Result<Self, sqlx::Error> {
-        Ok(match pool {
-            ReadPool::Postgres(pool) => Self::Postgres(pool.acquire().await?),
-            ReadPool::Sqlite(pool) => Self::Sqlite(pool.acquire().await?),
+    async fn open(source: &ReadSource) -> Result<Self, sqlx::Error> {
+        let turn = source.turnstile.enter().await?;
+        let connection = match &source.pool {
+            ReadPool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
+            ReadPool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
+        };
+        Ok(Self {
+            connection,
+            _turn: turn,
         })
     }
 
+    fn engine(&self) -> Engine {
+        match &self.connection {
+            Connection::Postgres(_) => Engine::Postgres,
+            Connection::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
     async fn ask(&mut self, names: &[&str]) -> Result<Found, sqlx::Error> {
-        match self {
-            Self::Postgres(connection) => {
+        match &mut self.connection {
+            Connection::Postgres(connection) => {
                 let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons WHERE name = ANY($1)";
                 let rows = sqlx::query(sql).bind(names).fetch_all(&mut **connection).await?;
                 rows.iter().map(|row| Ok((row.try_get(0)?, restored(row)))).collect()
             }
-            Self::Sqlite(connection) => {
+            Connection::Sqlite(connection) => {
                 let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons \
                            WHERE name IN (SELECT value FROM json_each($1))";
                 let rows = sqlx::query(sql)
@@ -225,9 +261,9 @@ impl Session {
 
     /// Ends the connection without a word to the server.
     fn destroy(self) {
-        match self {
-            Self::Postgres(connection) => drop(connection.detach()),
-            Self::Sqlite(connection) => drop(connection.detach()),
+        match self.connection {
+            Connection::Postgres(connection) => drop(connection.detach()),
+            Connection::Sqlite(connection) => drop(connection.detach()),
         }
     }
 }

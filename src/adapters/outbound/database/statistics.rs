@@ -1,64 +1,56 @@
 //! Counts and durations of database operations since the process began: one source for `/metrics` and `/api/metrics/db`.
 //!
-//! Lock-free counters, so that recording costs a few nanoseconds on the hot path. Not here: how they are printed.
+//! Lock-free counters, so that recording costs a few nanoseconds on the hot path. Not here: how they are printed, and the
+//! wait for a connection (`turnstile`).
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
 use dlc_application::ports::{
     StorageError, StorageErrorKind,
-    monitoring::{BUCKETS_MS, OperationStatistics},
+    monitoring::{BUCKETS_MS, Durations, OperationDurations, OperationStatistics},
 };
 
-/// The counters.
+/// What repositories do, told apart in figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    CreateCoupon,
+    FindCoupon,
+    FindCouponWithClaimants,
+    Claim,
+}
+
+impl Operation {
+    /// All of them, in the order of their numbers.
+    const ALL: [Self; 4] = [
+        Self::CreateCoupon,
+        Self::FindCoupon,
+        Self::FindCouponWithClaimants,
+        Self::Claim,
+    ];
+
+    /// Its name, and the table that it is about.
+    const fn labels(self) -> (&'static str, &'static str) {
+        match self {
+            Self::CreateCoupon => ("create", "coupons"),
+            Self::FindCoupon => ("find", "coupons"),
+            Self::FindCouponWithClaimants => ("find_with_claimants", "coupons"),
+            Self::Claim => ("claim", "claims"),
+        }
+    }
+}
+
+/// Durations in buckets.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
-    under_way: AtomicUsize,
+pub(crate) struct Histogram {
     buckets: [AtomicU64; BUCKETS_MS.len() + 1],
     total_ns: AtomicU64,
-    unavailable: AtomicU64,
-    timeout: AtomicU64,
-    conflict: AtomicU64,
-    other: AtomicU64,
 }
 
-struct UnderWay<'a>(&'a AtomicUsize);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Counters {
-    /// The same for an operation that shares its connection with others, so that it waits for no connection of its own.
-    pub(crate) async fn observe_grouped<T>(
-        &self,
-        operation: impl Future<Output = Result<T, StorageError>>,
-    ) -> Result<T, StorageError> {
-        let started = Instant::now();
-        let result = operation.await;
-        self.record(started.elapsed(), result.as_ref().err().map(StorageError::kind));
-        result
-    }
-
-    /// Runs one operation of a repository and counts it; a cancelled one is not counted as finished.
-    pub(crate) async fn observe<T>(
-        &self,
-        operation: impl Future<Output = Result<T, StorageError>>,
-    ) -> Result<T, StorageError> {
-        let started = Instant::now();
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        let under_way = UnderWay(&self.under_way);
-        let result = operation.await;
-        drop(under_way);
-        self.record(started.elapsed(), result.as_ref().err().map(StorageError::kind));
-        result
-    }
-
-    fn record(&self, took: Duration, error: Option<StorageErrorKind>) {
+impl Histogram {
+    pub(crate) fn record(&self, took: Duration) {
         let ms = took.as_secs_f64() * 1_000.0;
         let bucket = BUCKETS_MS
             .iter()
@@ -67,6 +59,51 @@ impl Counters {
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.total_ns
             .fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Durations {
+        let buckets: Vec<u64> = self
+            .buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .collect();
+        Durations {
+            count: buckets.iter().sum(),
+            total: Duration::from_nanos(self.total_ns.load(Ordering::Relaxed)),
+            buckets,
+        }
+    }
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    operations: [Histogram; Operation::ALL.len()],
+    unavailable: AtomicU64,
+    timeout: AtomicU64,
+    conflict: AtomicU64,
+    other: AtomicU64,
+}
+
+impl Counters {
+    /// Runs one operation of a repository and counts it; a cancelled one is not counted as finished.
+    pub(crate) async fn observe<T>(
+        &self,
+        operation: Operation,
+        run: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let started = Instant::now();
+        let result = run.await;
+        self.record(
+            operation,
+            started.elapsed(),
+            result.as_ref().err().map(StorageError::kind),
+        );
+        result
+    }
+
+    fn record(&self, operation: Operation, took: Duration, error: Option<StorageErrorKind>) {
+        self.operations[operation as usize].record(took);
         if let Some(kind) = error {
             let counter = match kind {
                 StorageErrorKind::Unavailable => &self.unavailable,
@@ -78,19 +115,19 @@ impl Counters {
         }
     }
 
-    /// Operations that have been asked for and are not finished: in the pool's queue or in the database.
-    pub(crate) fn under_way(&self) -> u32 {
-        u32::try_from(self.under_way.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
-    }
-
     /// The counters now.
     pub(crate) fn snapshot(&self) -> OperationStatistics {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let buckets: Vec<u64> = self.buckets.iter().map(read).collect();
+        let operations = Operation::ALL.map(|operation| {
+            let (name, collection) = operation.labels();
+            OperationDurations {
+                name,
+                collection,
+                durations: self.operations[operation as usize].snapshot(),
+            }
+        });
         OperationStatistics {
-            count: buckets.iter().sum(),
-            total: Duration::from_nanos(read(&self.total_ns)),
-            buckets,
+            operations: operations.into(),
             errors: [
                 ("unavailable", read(&self.unavailable)),
                 ("timeout", read(&self.timeout)),
@@ -106,13 +143,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_operation_falls_into_one_bucket_and_each_failure_into_one_class() {
+    fn each_operation_falls_into_one_bucket_of_its_own_and_each_failure_into_one_class() {
         let counters = Counters::default();
-        counters.record(Duration::from_micros(800), None);
-        counters.record(Duration::from_secs(60), Some(StorageErrorKind::Timeout));
+        counters.record(Operation::FindCoupon, Duration::from_micros(800), None);
+        counters.record(
+            Operation::Claim,
+            Duration::from_secs(60),
+            Some(StorageErrorKind::Timeout),
+        );
         let snapshot = counters.snapshot();
-        assert_eq!(snapshot.count, 2);
-        assert_eq!((snapshot.buckets[2], snapshot.buckets[11]), (1, 1));
+        let all = snapshot.all();
+        assert_eq!(all.count, 2);
+        assert_eq!((all.buckets[2], all.buckets[11]), (1, 1));
         assert_eq!(snapshot.errors[1], ("timeout", 1));
+        let counts = snapshot
+            .operations
+            .iter()
+            .map(|o| (o.name, o.collection, o.durations.count));
+        assert_eq!(
+            counts.collect::<Vec<_>>(),
+            [
+                ("create", "coupons", 0),
+                ("find", "coupons", 1),
+                ("find_with_claimants", "coupons", 0),
+                ("claim", "claims", 1)
+            ]
+        );
     }
 }

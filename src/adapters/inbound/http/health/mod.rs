@@ -24,7 +24,8 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use views::{
     AliveView, CheckView, DatabaseAnswer, DatabaseMetricsView, DatabaseView, ErrorCountsView, HealthAnswer, HealthView,
-    LatencyView, MigrationsView, ObjectivesView, PhaseAnswer, PhaseView, PoolView, ReadyAnswer, ReadyView,
+    LatencyView, MigrationsView, ObjectivesView, PhaseAnswer, PhaseView, PoolView, PoolWaitView, ReadyAnswer,
+    ReadyView,
 };
 
 use super::{Watch, Watched};
@@ -339,6 +340,7 @@ impl HealthApi {
         let mut view = DatabaseMetricsView {
             status,
             pool: None,
+            pool_wait: None,
             operations: None,
             errors: None,
             latency_ms: None,
@@ -346,10 +348,19 @@ impl HealthApi {
         };
         if let Some(Watched { monitor, .. }) = self.watch.get().filter(|_| self.disclosure.allows(request)) {
             let statistics = monitor.statistics();
+            let all = statistics.all();
             let [unavailable, timeout, conflict, other] = statistics.errors.map(|(_, count)| count);
             let failed = unavailable + timeout + conflict + other;
             view.pool = Some(pool_view(monitor.as_ref()));
-            view.operations = Some(statistics.count);
+            let waits = monitor.waits();
+            view.pool_wait = Some(PoolWaitView {
+                count: waits.count,
+                average: waits.mean_ms(),
+                p50: waits.quantile_ms(0.5),
+                p95: waits.quantile_ms(0.95),
+                p99: waits.quantile_ms(0.99),
+            });
+            view.operations = Some(all.count);
             view.errors = Some(ErrorCountsView {
                 unavailable,
                 timeout,
@@ -357,17 +368,17 @@ impl HealthApi {
                 other,
             });
             view.latency_ms = Some(LatencyView {
-                average: statistics.mean_ms(),
-                p50: statistics.quantile_ms(0.5),
-                p95: statistics.quantile_ms(0.95),
-                p99: statistics.quantile_ms(0.99),
+                average: all.mean_ms(),
+                p50: all.quantile_ms(0.5),
+                p95: all.quantile_ms(0.95),
+                p99: all.quantile_ms(0.99),
             });
             #[allow(clippy::cast_precision_loss)] // counts stay far below 2^52
-            let availability = (statistics.count > 0).then(|| 1.0 - failed as f64 / statistics.count as f64);
+            let availability = (all.count > 0).then(|| 1.0 - failed as f64 / all.count as f64);
             view.objectives = Some(ObjectivesView {
                 availability,
                 availability_target: 0.999,
-                average_below_100_ms: statistics.mean_ms().map(|mean| mean < 100.0),
+                average_below_100_ms: all.mean_ms().map(|mean| mean < 100.0),
             });
         }
         Json(view)

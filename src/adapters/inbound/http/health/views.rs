@@ -209,6 +209,22 @@ pub(super) struct LatencyView {
     pub(super) p99: Option<f64>,
 }
 
+/// Waits for a connection of the pool, in milliseconds; 0 where one was free.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(super) struct PoolWaitView {
+    /// How many there were.
+    pub(super) count: u64,
+    /// Mean.
+    pub(super) average: Option<f64>,
+    /// Median.
+    pub(super) p50: Option<f64>,
+    /// 95 of 100 were shorter.
+    pub(super) p95: Option<f64>,
+    /// 99 of 100 were shorter.
+    pub(super) p99: Option<f64>,
+}
+
 /// The service's goals for its database (S2), and whether they hold since the process began.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
@@ -229,6 +245,8 @@ pub(super) struct DatabaseMetricsView {
     pub(super) status: String,
     /// The pool.
     pub(super) pool: Option<PoolView>,
+    /// Waits for a connection since the process began.
+    pub(super) pool_wait: Option<PoolWaitView>,
     /// Operations since the process began.
     pub(super) operations: Option<u64>,
     /// Failed ones.

@@ -10,7 +10,10 @@ use poem::{
 };
 use poem_openapi::types::ToJSON;
 
-use super::request_id::RequestId;
+use super::{
+    request_id::RequestId,
+    traces::{ProblemCode, Trace},
+};
 use crate::adapters::inbound::http::{
     Requests,
     problem::Problem,
@@ -31,6 +34,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
         // Both are reference-counted, so the copies cost nothing on the way that needs none.
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let id = request.extensions().get::<RequestId>().cloned();
+        let trace = request.extensions().get::<Trace>().copied();
+        let trace_id = trace.map(|trace| tracing::field::display(trace.0));
         let route = routes::find(uri.path());
         let handled = self.requests.enter();
         let template = route.map(|route| route.template.as_str());
@@ -38,7 +43,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
             handled.finished(Outcome::new(template, &method, status, code));
             let (status, path, ms) = (status.as_u16(), uri.path(), handled.elapsed().as_secs_f64() * 1_000.0);
             let request_id = id.as_ref().map_or("", RequestId::as_str);
-            tracing::debug!(%method, path, status, ms, request_id, "request");
+            tracing::debug!(%method, path, status, ms, request_id, trace_id, "request");
         };
         let error = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => {
@@ -50,13 +55,19 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
         };
         let id = id.as_ref().map_or("", RequestId::as_str);
         finished(error.status, error.code);
-        self.note(&error, &method, uri.path(), id);
-        Ok(respond(error, &method, uri.path(), id, route))
+        self.note(&error, &method, uri.path(), id, trace);
+        let code = error.code;
+        let mut response = respond(error, &method, uri.path(), id, route);
+        if trace.is_some() {
+            response.set_data(ProblemCode(code));
+        }
+        Ok(response)
     }
 }
 
 impl<E> Answering<E> {
-    fn note(&self, problem: &Problem, method: &Method, path: &str, id: &str) {
+    fn note(&self, problem: &Problem, method: &Method, path: &str, id: &str, trace: Option<Trace>) {
+        let trace_id = trace.map(|trace| tracing::field::display(trace.0));
         if problem.is_lost_database() && self.readiness.database_failed(ConnectFailure::Lost) {
             tracing::error!(
                 code = ConnectFailure::Lost.code(),
@@ -71,9 +82,9 @@ impl<E> Answering<E> {
             .unwrap_or_default();
         let (status, code) = (problem.status.as_u16(), problem.code);
         if problem.status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(status, code, %method, path, request_id = id, cause, "request failed");
+            tracing::error!(status, code, %method, path, request_id = id, trace_id, cause, "request failed");
         } else if problem.source.is_some() {
-            tracing::warn!(status, code, %method, path, request_id = id, cause, "request not served");
+            tracing::warn!(status, code, %method, path, request_id = id, trace_id, cause, "request not served");
         }
     }
 }

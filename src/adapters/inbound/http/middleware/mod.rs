@@ -1,5 +1,5 @@
-//! What every request passes on its way in and out, from the outside: id, other origins, security headers, compression, the
-//! client's share, errors and panics, limits.
+//! What every request passes on its way in and out, from the outside: id, trace, other origins, security headers, compression,
+//! the client's share, errors and panics, what HTTP demands, limits.
 //!
 //! Statically nested endpoints, one file each, so that the hot path pays no boxed future per layer.
 
@@ -11,6 +11,7 @@ mod protocol;
 mod rates;
 mod request_id;
 mod security;
+mod traces;
 
 use std::sync::Arc;
 
@@ -51,5 +52,6 @@ pub(super) fn wrap(
         inner: secured,
         origins: origins.collect(),
     };
-    request_id::Identified { inner: crossed }
+    let traced = traces::Traced { inner: crossed };
+    request_id::Identified { inner: traced }
 }

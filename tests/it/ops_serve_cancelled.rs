@@ -1,0 +1,64 @@
+//! Clients that hang up: what they had begun is ended, and nobody else is in its way or part of it.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Database, Dlc, Engine, Proxy, Server, postgres};
+
+#[tokio::test]
+async fn whoever_hangs_up_at_any_moment_of_a_transaction_leaves_nothing_open() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let port = postgres::cluster().await.port;
+    let proxy = Proxy::to(port).await;
+    let far = database.url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port));
+    // One connection, so that whatever is left on it is the next one's.
+    let dlc = Dlc::new()
+        .env("DATABASE_URL", &far)
+        .env("DLC_DATABASE__MAX_OPEN_CONNS", "1")
+        .env("DLC_DATABASE__MAX_IDLE_CONNS", "1")
+        .env("DLC_DATABASE__ACQUIRE_TIMEOUT", "20s");
+    let server = Server::start_as(database, dlc, &[]).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 1000})).await;
+    proxy.delay(30);
+    for moment in 0..24 {
+        let claim = server
+            .request(Method::POST, "/api/coupons/claim")
+            .header("idempotency-key", format!("key {moment}").replace(' ', "-"))
+            .json(&json!({"user_id": format!("u{moment}"), "coupon_name": "c"}))
+            .timeout(Duration::from_millis(moment * 13));
+        // A connection of its own is closed when the client gives up.
+        let hung_up = reqwest::Client::new().execute(claim.build().unwrap()).await;
+        assert!(hung_up.is_err() || hung_up.unwrap().status() == 201);
+        let write = json!({"name": format!("n{moment}"), "amount": 1});
+        let created = server.post("/api/coupons", write).await;
+        assert_eq!(created.status, 201, "{created:?}");
+        let named = format!("SELECT count(*) FROM coupons WHERE name = 'n{moment}'");
+        assert_eq!(
+            server.database.number(&named).await,
+            1,
+            "said to be stored, and is not: {moment}"
+        );
+    }
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND state LIKE 'idle in transaction%'";
+    let started = Instant::now();
+    while server.database.number(open).await > 0 {
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "a transaction was left open"
+        );
+    }
+    // Each claim was made whole or not at all, with its answer.
+    let claimed = server.database.number("SELECT count(*) FROM claims").await;
+    let left = server
+        .database
+        .number("SELECT remaining_amount FROM coupons WHERE name = 'c'")
+        .await;
+    assert_eq!(1000 - left, claimed);
+    assert_eq!(
+        server.database.number("SELECT count(*) FROM idempotency_keys").await,
+        claimed
+    );
+}
