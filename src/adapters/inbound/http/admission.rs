@@ -39,9 +39,14 @@ impl Admission {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Waits for its turn, where there is room to wait. Holding what it returns is being inside.
+    /// Takes a free place; `None` where whoever comes has to wait. Holding what it returns is being inside.
+    pub(super) fn enter_at_once(&self) -> Option<SemaphorePermit<'_>> {
+        self.free.try_acquire().ok()
+    }
+
+    /// Waits for its turn, where there is room to wait.
     pub(super) async fn enter(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        if let Ok(permit) = self.free.try_acquire() {
+        if let Some(permit) = self.enter_at_once() {
             return Ok(permit);
         }
         let waiting = Waiting::new(&self.waiting);

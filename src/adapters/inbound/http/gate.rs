@@ -3,6 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use dlc_application::operations::readiness::Readiness;
+use futures_util::{
+    FutureExt,
+    future::{Either, ready},
+};
 use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint, error::NotFoundError};
 
 use super::{admission::Admission, document, health, metrics, problem::Problem, routes};
@@ -89,29 +93,39 @@ impl Endpoint for OnlyMetrics {
 impl Endpoint for GatedRoutes {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let path = request.uri().path();
         if path == metrics::PATH {
-            match &self.metrics {
-                Some(metrics) => metrics.call(request).await,
-                None => Err(NotFoundError.into()),
-            }
-        } else if health::is_probe(path) {
-            self.probes.call(request).await
-        } else if let Some(behind) = self.gate.behind.get() {
-            // poem's routes let an empty parameter match; no template does.
-            if routes::find(path).is_none() {
-                return Err(NotFoundError.into());
-            }
-            let _inside = self.gate.admission.enter().await?;
-            let routes = if document::PATHS.contains(&path) {
-                &behind.pages
-            } else {
-                &behind.business
-            };
-            routes.call(request).await
-        } else {
-            Err(self.gate.closed().into())
+            return Either::Left(match &self.metrics {
+                Some(metrics) => Either::Left(metrics.call(request)),
+                None => Either::Right(ready(Err(NotFoundError.into()))),
+            });
         }
+        if health::is_probe(path) {
+            return Either::Left(Either::Left(self.probes.call(request)));
+        }
+        let Some(behind) = self.gate.behind.get() else {
+            return Either::Left(Either::Right(ready(Err(self.gate.closed().into()))));
+        };
+        // poem's routes let an empty parameter match; no template does.
+        if routes::find(path).is_none() {
+            return Either::Left(Either::Right(ready(Err(NotFoundError.into()))));
+        }
+        let routes = if document::PATHS.contains(&path) {
+            &behind.pages
+        } else {
+            &behind.business
+        };
+        Either::Right(match self.gate.admission.enter_at_once() {
+            Some(inside) => Either::Left(routes.call(request).map(|answer| {
+                drop(inside);
+                answer
+            })),
+            // Whoever waits does so for long enough not to mind an allocation; the others carry no more than a pointer for it.
+            None => Either::Right(Box::pin(async {
+                let _inside = self.gate.admission.enter().await?;
+                routes.call(request).await
+            })),
+        })
     }
 }

@@ -36,8 +36,8 @@ use poem::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
+    sync::{Semaphore, oneshot},
+    task::{AbortHandle, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -189,19 +189,45 @@ impl Progress {
     }
 }
 
-impl<E: Endpoint<Output = Response>, T: Transport> Connection<E, T> {
-    async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<BoxBody<Bytes, io::Error>> {
+impl<E: Endpoint<Output = Response> + 'static, T: Transport> Connection<E, T> {
+    /// What a request becomes. It is put into the endpoints' shape before the future begins, which would keep it twice.
+    fn answer(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+    ) -> impl Future<Output = Result<hyper::Response<BoxBody<Bytes, io::Error>>, Infallible>> + Send {
         self.progress.made();
-        let _busy = Busy::new(&self.requests);
-        let version = request.version();
+        let is_http2 = request.version() == Version::HTTP_2;
         let addresses = (LocalAddr(self.local.into()), RemoteAddr(self.remote.into()));
-        let request = (request, addresses.0, addresses.1, T::SCHEME).into();
-        let mut response = self.serving.endpoint.get_response(request).await;
-        if self.serving.stop.is_cancelled() && version < Version::HTTP_2 {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
+        let request = poem::Request::from((request, addresses.0, addresses.1, T::SCHEME));
+        async move {
+            let _busy = Busy::new(&self.requests);
+            // The outermost layer makes a response of every error.
+            let mut response = match self.serving.endpoint.call(request).await {
+                Ok(response) => response,
+                Err(error) => error.into_response(),
+            };
+            if self.serving.stop.is_cancelled() && !is_http2 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(response.into())
         }
-        response.into()
+    }
+
+    /// Has a task of its own watch over clock and stop: they would be looked at with each request otherwise.
+    fn ending(self: &Arc<Self>, is_http2: bool, limit: Duration) -> Watched {
+        let (tell, told) = oneshot::channel();
+        let connection = Arc::clone(self);
+        let watching = tokio::spawn(async move {
+            let stop = &connection.serving.stop;
+            let ending = tokio::select! {
+                () = connection.idle(limit) => Ending::Idle,
+                () = async { if is_http2 { stop.cancelled().await } else { lingered(stop).await } } => Ending::Leaving,
+            };
+            let _ = tell.send(ending);
+        });
+        let watching = watching.abort_handle();
+        Watched { told, watching }
     }
 
     /// Resolves when nothing happens any more.
@@ -253,24 +279,43 @@ where
         requests: AtomicUsize::new(0),
         progress,
     });
-    let service = service_fn(|request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.answer(request).await) }
-    });
+    let service = service_fn(|request| Arc::clone(&shared).answer(request));
     let builder = protocol(is_http2);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Worded::new(stream)), service));
     let ended =
         |result: Result<(), Box<dyn std::error::Error + Send + Sync>>| result.map_err(|error| error.to_string());
-    let mut idle = pin!(shared.idle(limits.header_timeout));
-    tokio::select! {
+    let mut ending = shared.ending(is_http2, limits.header_timeout);
+    let why = tokio::select! {
+        biased;
         result = connection.as_mut() => return ended(result),
-        () = idle.as_mut() => return Err("nothing happened on it any more".to_owned()),
-        () = async { if is_http2 { stop.cancelled().await } else { lingered(stop).await } } => {}
+        why = &mut ending.told => why,
+    };
+    if why == Ok(Ending::Idle) {
+        return Err("nothing happened on it any more".to_owned());
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         result = connection => ended(result),
-        () = idle => Err("nothing happened on it any more".to_owned()),
+        () = shared.idle(limits.header_timeout) => Err("nothing happened on it any more".to_owned()),
+    }
+}
+
+/// Why a connection is to end before its client ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Idle,
+    Leaving,
+}
+
+/// Whoever watches a connection, until it is over.
+struct Watched {
+    told: oneshot::Receiver<Ending>,
+    watching: AbortHandle,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watching.abort();
     }
 }
 

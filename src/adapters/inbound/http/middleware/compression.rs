@@ -6,7 +6,11 @@
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
-use http_body_util::{BodyExt, combinators::BoxBody};
+use futures_util::{
+    TryFutureExt,
+    future::{Either, ready},
+};
+use http_body_util::combinators::BoxBody;
 use hyper::body::{Body as _, Bytes};
 use poem::{
     Body, Endpoint, Request, Response,
@@ -16,7 +20,7 @@ use poem::{
 /// Smallest body in bytes that is worth it: below, it fits into one packet either way.
 const WORTHWHILE: u64 = 1_024;
 /// Largest body in bytes that is compressed between other requests; above, a thread of its own does it.
-const QUICK: u64 = 64 * 1_024;
+const QUICK: usize = 64 * 1_024;
 /// Between speed and size: higher levels cost several times the time for a few percent.
 const LEVEL: u32 = 4;
 
@@ -27,45 +31,50 @@ pub(super) struct Compressed<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Compressed<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let is_wanted = accepts_gzip(request.headers());
-        let mut response = self.inner.call(request).await?;
-        if !is_compressible(response.headers()) {
-            return Ok(response);
-        }
-        let body: BoxBody<Bytes, std::io::Error> = response.take_body().into();
-        let length = body.size_hint().exact().unwrap_or(0);
-        if length < WORTHWHILE {
-            response.set_body(Body::from(body));
-            return Ok(response);
-        }
-        response
-            .headers_mut()
-            .append(header::VARY, HeaderValue::from_static("accept-encoding"));
-        if !is_wanted {
-            response.set_body(Body::from(body));
-            return Ok(response);
-        }
-        let plain = body
-            .collect()
-            .await
-            .map_err(poem::error::InternalServerError)?
-            .to_bytes();
-        let packed = if length > QUICK {
-            let kept = plain.clone();
-            tokio::task::spawn_blocking(move || gzip(&kept)).await.ok().flatten()
-        } else {
-            gzip(&plain)
-        };
-        match packed {
-            Some(packed) => {
-                mark(response.headers_mut());
-                response.set_body(Body::from_bytes(packed.into()));
+        self.inner.call(request).and_then(move |mut response| {
+            if is_worthwhile(&mut response) && is_wanted {
+                // Few answers are, so the others carry no more than a pointer for it.
+                Either::Left(Box::pin(packed(response)))
+            } else {
+                Either::Right(ready(Ok(response)))
             }
-            None => response.set_body(Body::from_bytes(plain)),
-        }
-        Ok(response)
+        })
     }
+}
+
+/// Whether an answer is large and may be compressed; then it says that others may get it in another form.
+fn is_worthwhile(response: &mut Response) -> bool {
+    if !is_compressible(response.headers()) {
+        return false;
+    }
+    let body: BoxBody<Bytes, std::io::Error> = response.take_body().into();
+    let is_large = body.size_hint().exact().is_some_and(|length| length >= WORTHWHILE);
+    response.set_body(Body::from(body));
+    if is_large {
+        let vary = HeaderValue::from_static("accept-encoding");
+        response.headers_mut().append(header::VARY, vary);
+    }
+    is_large
+}
+
+async fn packed(mut response: Response) -> poem::Result<Response> {
+    let plain = response.take_body().into_bytes().await?;
+    let packed = if plain.len() > QUICK {
+        let kept = plain.clone();
+        tokio::task::spawn_blocking(move || gzip(&kept)).await.ok().flatten()
+    } else {
+        gzip(&plain)
+    };
+    match packed {
+        Some(packed) => {
+            mark(response.headers_mut());
+            response.set_body(Body::from_bytes(packed.into()));
+        }
+        None => response.set_body(Body::from_bytes(plain)),
+    }
+    Ok(response)
 }
 
 fn gzip(plain: &[u8]) -> Option<Vec<u8>> {

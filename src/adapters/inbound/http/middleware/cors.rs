@@ -3,6 +3,10 @@
 //! poem's own middleware answers 401 to an origin that is not allowed, and so breaks clients that are no browsers. Here such an
 //! origin gets the answer without the permission, and its browser keeps it from the page.
 
+use futures_util::{
+    TryFutureExt,
+    future::{Either, ready},
+};
 use poem::{
     Endpoint, Request, Response,
     http::{HeaderValue, Method, StatusCode, header},
@@ -55,23 +59,23 @@ fn permit(response: &mut Response, origin: HeaderValue) {
 impl<E: Endpoint<Output = Response>> Endpoint for Cors<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        if self.origins.is_empty() {
-            return self.inner.call(request).await;
-        }
-        let origin = self.allowed(&request);
-        let preflight = origin.as_ref().and_then(|_| Self::preflight(&request));
-        let mut response = match preflight {
-            Some(answer) => answer,
-            None => self.inner.call(request).await?,
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
+        let is_asked = !self.origins.is_empty();
+        let origin = is_asked.then(|| self.allowed(&request)).flatten();
+        let answer = match origin.as_ref().and_then(|_| Self::preflight(&request)) {
+            Some(answer) => Either::Left(ready(Ok(answer))),
+            None => Either::Right(self.inner.call(request)),
         };
-        if let Some(origin) = origin {
-            permit(&mut response, origin);
-        }
-        // A cache must not give one origin what was meant for another.
-        response
-            .headers_mut()
-            .append(header::VARY, HeaderValue::from_static("origin"));
-        Ok(response)
+        answer.map_ok(move |mut response| {
+            if let Some(origin) = origin {
+                permit(&mut response, origin);
+            }
+            if is_asked {
+                // A cache must not give one origin what was meant for another.
+                let headers = response.headers_mut();
+                headers.append(header::VARY, HeaderValue::from_static("origin"));
+            }
+            response
+        })
     }
 }

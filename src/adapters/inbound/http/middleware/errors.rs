@@ -6,7 +6,7 @@ use dlc_application::{operations::readiness::Readiness, ports::connection::Conne
 use futures_util::FutureExt;
 use poem::{
     Body, Endpoint, Request, Response,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
 };
 use poem_openapi::types::ToJSON;
 
@@ -17,7 +17,7 @@ use super::{
 use crate::adapters::inbound::http::{
     Requests,
     problem::Problem,
-    requests::Outcome,
+    requests::{Handled, Outcome},
     routes::{self, Route},
 };
 
@@ -30,44 +30,72 @@ pub(super) struct Answering<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        // Both are reference-counted, so the copies cost nothing on the way that needs none.
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let id = request.extensions().get::<RequestId>().cloned();
-        let trace = request.extensions().get::<Trace>().copied();
-        let trace_id = trace.map(|trace| tracing::field::display(trace.0));
-        let route = routes::find(uri.path());
-        let handled = self.requests.enter();
-        let template = route.map(|route| route.template.as_str());
-        let finished = |status: StatusCode, code| {
-            handled.finished(Outcome::new(template, &method, status, code));
-            let (status, path, ms) = (status.as_u16(), uri.path(), handled.elapsed().as_secs_f64() * 1_000.0);
-            let request_id = id.as_ref().map_or("", RequestId::as_str);
-            tracing::debug!(%method, path, status, ms, request_id, trace_id, "request");
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
+        // Method and target are reference-counted, so the copies cost nothing on the way that needs none.
+        let asked = Asked {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            id: request.extensions().get::<RequestId>().cloned(),
+            trace: request.extensions().get::<Trace>().copied(),
+            route: routes::find(request.uri().path()),
+            handled: self.requests.enter(),
         };
-        let error = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
-            Ok(Ok(response)) => {
-                finished(response.status(), "");
-                return Ok(response);
-            }
-            Ok(Err(error)) => Problem::from_framework(error),
-            Err(_) => Problem::internal(),
-        };
-        let id = id.as_ref().map_or("", RequestId::as_str);
-        finished(error.status, error.code);
-        self.note(&error, &method, uri.path(), id, trace);
-        let code = error.code;
-        let mut response = respond(error, &method, uri.path(), id, route);
-        if trace.is_some() {
+        let answered = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        answered.map(move |answered| {
+            let problem = match answered {
+                Ok(Ok(response)) => {
+                    asked.finished(response.status(), "");
+                    return Ok(response);
+                }
+                Ok(Err(error)) => Problem::from_framework(error),
+                Err(_) => Problem::internal(),
+            };
+            asked.finished(problem.status, problem.code);
+            self.note(&problem, &asked);
+            Ok(asked.respond(problem))
+        })
+    }
+}
+
+/// What is known of a request while it is handled.
+struct Asked<'a> {
+    method: Method,
+    uri: Uri,
+    id: Option<RequestId>,
+    trace: Option<Trace>,
+    route: Option<&'static Route>,
+    handled: Handled<'a>,
+}
+
+impl Asked<'_> {
+    fn id(&self) -> &str {
+        self.id.as_ref().map_or("", RequestId::as_str)
+    }
+
+    fn finished(&self, status: StatusCode, code: &'static str) {
+        let template = self.route.map(|route| route.template.as_str());
+        self.handled
+            .finished(Outcome::new(template, &self.method, status, code));
+        let (method, path, request_id) = (&self.method, self.uri.path(), self.id());
+        let (status, ms) = (status.as_u16(), self.handled.elapsed().as_secs_f64() * 1_000.0);
+        let trace_id = self.trace.map(|trace| tracing::field::display(trace.0));
+        tracing::debug!(%method, path, status, ms, request_id, trace_id, "request");
+    }
+
+    fn respond(&self, problem: Problem) -> Response {
+        let code = problem.code;
+        let mut response = respond(problem, &self.method, self.uri.path(), self.id(), self.route);
+        if self.trace.is_some() {
             response.set_data(ProblemCode(code));
         }
-        Ok(response)
+        response
     }
 }
 
 impl<E> Answering<E> {
-    fn note(&self, problem: &Problem, method: &Method, path: &str, id: &str, trace: Option<Trace>) {
-        let trace_id = trace.map(|trace| tracing::field::display(trace.0));
+    fn note(&self, problem: &Problem, asked: &Asked<'_>) {
+        let trace_id = asked.trace.map(|trace| tracing::field::display(trace.0));
+        let (method, path, id) = (&asked.method, asked.uri.path(), asked.id());
         if problem.is_lost_database() && self.readiness.database_failed(ConnectFailure::Lost) {
             tracing::error!(
                 code = ConnectFailure::Lost.code(),

@@ -4,6 +4,10 @@
 
 use std::time::Duration;
 
+use futures_util::{
+    FutureExt,
+    future::{Either, ready},
+};
 use poem::{
     Body, Endpoint, Request, Response,
     http::{Method, header},
@@ -20,45 +24,55 @@ pub(super) struct Limited<E> {
     pub(super) max_body_bytes: usize,
 }
 
-impl<E> Limited<E> {
-    /// Refuses a body that is too large: by its announced length, or by reading it when none is announced.
-    async fn check_body(&self, request: &mut Request) -> poem::Result<()> {
+impl<E: Endpoint<Output = Response>> Endpoint for Limited<E> {
+    type Output = Response;
+
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
+        let answer = match self.judge(&request) {
+            Judgement::Refused(problem) => Either::Left(ready(Err(problem.into()))),
+            Judgement::Fits => Either::Right(Either::Left(self.inner.call(request))),
+            // Few clients do this; the others carry no more than a pointer for it.
+            Judgement::Unmeasured => Either::Right(Either::Right(Box::pin(self.measured(request)))),
+        };
+        tokio::time::timeout(self.timeout, answer).map(|answer| {
+            answer.unwrap_or_else(|_| {
+                Err(Problem::unavailable("request_timeout", "the request took too long and was given up").into())
+            })
+        })
+    }
+}
+
+/// What can be said of a request before its body is read.
+enum Judgement {
+    Refused(Problem),
+    Fits,
+    /// It has a body of a length that it does not tell.
+    Unmeasured,
+}
+
+impl<E: Endpoint<Output = Response>> Limited<E> {
+    fn judge(&self, request: &Request) -> Judgement {
+        if let Some(UsedUp(after)) = request.extensions().get::<UsedUp>() {
+            return Judgement::Refused(Problem::rate_limited(*after));
+        }
         if matches!(
             *request.method(),
             Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
         ) {
-            return Ok(());
+            return Judgement::Fits;
         }
-        let max = self.max_body_bytes;
-        match request
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
-        {
-            Some(length) if length > max => Err(Problem::too_large().into()),
-            Some(_) => Ok(()),
-            None => {
-                let bytes = request.take_body().into_bytes_limit(max).await?;
-                request.set_body(Body::from_bytes(bytes));
-                Ok(())
-            }
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        match length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok()) {
+            Some(length) if length > self.max_body_bytes => Judgement::Refused(Problem::too_large()),
+            Some(_) => Judgement::Fits,
+            None => Judgement::Unmeasured,
         }
     }
-}
 
-impl<E: Endpoint<Output = Response>> Endpoint for Limited<E> {
-    type Output = Response;
-
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        if let Some(UsedUp(after)) = request.extensions().get::<UsedUp>() {
-            return Err(Problem::rate_limited(*after).into());
-        }
-        let answer = async {
-            self.check_body(&mut request).await?;
-            self.inner.call(request).await
-        };
-        tokio::time::timeout(self.timeout, answer).await.unwrap_or_else(|_| {
-            Err(Problem::unavailable("request_timeout", "the request took too long and was given up").into())
-        })
+    /// Reads the body first, and no further than the limit.
+    async fn measured(&self, mut request: Request) -> poem::Result<Response> {
+        let bytes = request.take_body().into_bytes_limit(self.max_body_bytes).await?;
+        request.set_body(Body::from_bytes(bytes));
+        self.inner.call(request).await
     }
 }

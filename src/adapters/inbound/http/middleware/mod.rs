@@ -1,7 +1,9 @@
 //! What every request passes on its way in and out, from the outside: id, trace, other origins, security headers, compression,
 //! the client's share, errors and panics, what HTTP demands, limits.
 //!
-//! Statically nested endpoints, one file each, so that the hot path pays no boxed future per layer.
+//! Statically nested endpoints, one file each, so that the hot path pays no boxed future per layer. Their `call` is no `async fn`
+//! but returns the inner future with what follows it: an `async fn` keeps its request twice, and ten of them made each request's
+//! future 14 KB, which a crowd of connections paid for in cache misses.
 
 mod compression;
 mod cors;

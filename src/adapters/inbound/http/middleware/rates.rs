@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::TryFutureExt;
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -125,23 +126,26 @@ pub(super) struct Rated<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Rated<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let limited = self.buckets.as_ref().filter(|_| gate::is_gated(request.uri().path()));
-        let Some((buckets, client)) = limited.zip(self.proxies.client_of(&request)) else {
-            return self.inner.call(request).await;
-        };
-        let decision = buckets.ask(client);
-        if let Some(used_up) = decision.used_up {
+    fn call(&self, mut request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
+        let buckets = self.buckets.as_ref();
+        let limited = buckets.filter(|_| gate::is_gated(request.uri().path()));
+        let decided = limited
+            .and_then(|buckets| Some((buckets, self.proxies.client_of(&request)?)))
+            .map(|(buckets, client)| (buckets, buckets.ask(client)));
+        if let Some(used_up) = decided.as_ref().and_then(|(_, decision)| decision.used_up) {
             request.extensions_mut().insert(used_up);
         }
-        let mut response = self.inner.call(request).await?;
-        let state = format!("\"address\";r={};t={}", decision.remaining, decision.refilled_after);
-        let headers = response.headers_mut();
-        headers.insert(POLICY, buckets.policy.clone());
-        if let Ok(state) = HeaderValue::from_str(&state) {
-            headers.insert(STATE, state);
-        }
-        Ok(response)
+        self.inner.call(request).map_ok(move |mut response| {
+            if let Some((buckets, decision)) = decided {
+                let state = format!("\"address\";r={};t={}", decision.remaining, decision.refilled_after);
+                let headers = response.headers_mut();
+                headers.insert(POLICY, buckets.policy.clone());
+                if let Ok(state) = HeaderValue::from_str(&state) {
+                    headers.insert(STATE, state);
+                }
+            }
+            response
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `X-Request-Id`: a caller's own when it is fit to be logged, else a new one; returned with the answer.
 
+use futures_util::TryFutureExt;
 use poem::{Endpoint, Request, Response, http::HeaderValue};
 use uuid::Uuid;
 
@@ -36,11 +37,12 @@ fn made() -> HeaderValue {
 impl<E: Endpoint<Output = Response>> Endpoint for Identified<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+    fn call(&self, mut request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let id = request.headers().get(NAME).and_then(accepted).unwrap_or_else(made);
         request.extensions_mut().insert(RequestId(id.clone()));
-        let mut response = self.inner.call(request).await?;
-        response.headers_mut().insert(NAME, id);
-        Ok(response)
+        self.inner.call(request).map_ok(move |mut response| {
+            response.headers_mut().insert(NAME, id);
+            response
+        })
     }
 }

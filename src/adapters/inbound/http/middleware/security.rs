@@ -1,6 +1,7 @@
 //! Headers that keep browsers from guessing, framing and leaking, and from coming back without encryption. The explorer's page
 //! sets a policy of its own.
 
+use futures_util::TryFutureExt;
 use poem::{
     Endpoint, Request, Response,
     http::{HeaderName, HeaderValue, header, uri::Scheme},
@@ -32,16 +33,17 @@ pub(super) struct Secured<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Secured<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let is_encrypted = came_encrypted(&request);
-        let mut response = self.inner.call(request).await?;
-        let headers = response.headers_mut();
-        for (name, value) in HEADERS {
-            headers.entry(name).or_insert(value);
-        }
-        if is_encrypted {
-            headers.insert(header::STRICT_TRANSPORT_SECURITY, ENCRYPTED_ONLY);
-        }
-        Ok(response)
+        self.inner.call(request).map_ok(move |mut response| {
+            let headers = response.headers_mut();
+            for (name, value) in HEADERS {
+                headers.entry(name).or_insert(value);
+            }
+            if is_encrypted {
+                headers.insert(header::STRICT_TRANSPORT_SECURITY, ENCRYPTED_ONLY);
+            }
+            response
+        })
     }
 }

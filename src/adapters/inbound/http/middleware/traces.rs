@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use futures_util::future::Either;
 use opentelemetry::{
     Context,
     propagation::{Extractor, TextMapPropagator},
@@ -43,12 +44,12 @@ pub(super) struct Traced<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Traced<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         if !tracing::span_enabled!(target: "dlc::trace", Level::INFO) || is_nobodys_work(request.uri().path()) {
-            return self.inner.call(request).await;
+            return Either::Left(self.inner.call(request));
         }
         // In a box, so that the way without traces carries none of it.
-        Box::pin(self.traced(request)).await
+        Either::Right(Box::pin(self.traced(request)))
     }
 }
 
