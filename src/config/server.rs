@@ -57,7 +57,7 @@ impl SettingValue for Origins {
 pub struct Rate(pub Option<(NonZeroU32, Duration)>);
 
 impl SettingValue for Rate {
-    const EXPECTED: &'static str = "requests per time such as 20/1s or 600/1m, or off";
+    const EXPECTED: &'static str = "requests per time of at most a day, such as 20/1s or 600/1m, or off";
     const TEXT: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
@@ -67,8 +67,9 @@ impl SettingValue for Rate {
         let (requests, window) = text.split_once('/')?;
         let window = humantime::parse_duration(window.trim()).ok()?;
         let requests: NonZeroU32 = requests.trim().parse().ok()?;
-        // Less than a nanosecond per request is no limit.
-        (!(window / requests.get()).is_zero()).then_some(Self(Some((requests, window))))
+        // Less than a nanosecond per request is no limit, and what lasts for days is kept in no process.
+        let is_sound = !(window / requests.get()).is_zero() && window <= Duration::from_secs(24 * 3600);
+        is_sound.then_some(Self(Some((requests, window))))
     }
 
     fn show(&self) -> Option<String> {
