@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use dlc_application::ports::{
+    StorageErrorKind,
     clock::Clock,
     idempotency::{KEPT_FOR, KeptAnswers},
 };
@@ -20,8 +21,12 @@ pub(super) async fn forget(answers: Arc<dyn KeptAnswers>, clock: Arc<dyn Clock>)
         match answers.forget(clock.now() - KEPT_FOR).await {
             Ok(0) => {}
             Ok(forgotten) => tracing::debug!(forgotten, "forgot answers to requests of yesterday"),
-            // Old rows are in nobody's way; the next round takes them.
-            Err(error) => tracing::debug!("old answers were not forgotten: {error}"),
+            // The database's absence is told elsewhere, and the next round takes what this one left.
+            Err(error) if error.kind() == StorageErrorKind::Unavailable => {}
+            Err(error) => tracing::warn!(
+                code = "answers_kept",
+                "old answers to requests were not forgotten: {error}"
+            ),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use dlc_application::{
     operations::{
-        check::Status,
+        check::{Finding, Status},
         migrate::Target,
         readiness::{Phase, Readiness},
     },
@@ -18,7 +18,12 @@ use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlKeptAnswers,
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-use super::{forgetting, services, signals::Signals, tls};
+use super::{
+    forgetting,
+    services::{self, GATE_CHECKS},
+    signals::Signals,
+    tls,
+};
 use crate::{
     adapters::{
         inbound::{
@@ -27,7 +32,7 @@ use crate::{
                 migrate::Progress,
             },
             http::{
-                Api, Requests, Watched,
+                Api, Watched,
                 server::{self, Plain},
             },
         },
@@ -47,8 +52,6 @@ const EXAMINED_EVERY: Duration = Duration::from_secs(30);
 const BACKLOG: u32 = 4096;
 /// How often it is said that the database is still waited for.
 const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
-/// How long a connection that has sent half a request is waited for when the service leaves.
-const HALF_REQUEST: Duration = Duration::from_secs(1);
 /// Longest wait for the database's connections to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// Longest wait for the collector to take the last traces.
@@ -130,7 +133,7 @@ pub(super) async fn serve(
     readiness.enter(Phase::Stopping);
     // Nobody asks about the database any more, and its last connection should be the writer's, which tidies up.
     monitor.abort();
-    let leave = leave(config, stop, server, api.requests(), &database, traces);
+    let leave = leave(config, stop, server, &database, traces);
     let exit = tokio::select! {
         clean = leave => if clean { Exit::Done } else { Exit::Failed },
         () = signals.force.cancelled() => Exit::Failed,
@@ -210,19 +213,13 @@ async fn start(
         monitor: SqlMonitor::new(database.clone()),
         doctor: Arc::clone(&doctor),
     });
-    tokio::spawn(async move {
-        let mut rounds = tokio::time::interval(EXAMINED_EVERY);
-        loop {
-            rounds.tick().await;
-            doctor.examine().await;
-        }
-    });
     readiness.enter(Phase::Checking);
     let migrator = services::migrator(config, selected, "serve", migrations);
     migrate(config, migrator.as_ref(), readiness).await?;
     let gatekeeper = services::gatekeeper(config, options, migrations);
     let findings = gatekeeper.examine().await.findings;
-    if let Some(finding) = findings.into_iter().find(|finding| finding.status == Status::Fail) {
+    let is_refusal = |finding: &Finding| finding.status == Status::Fail && GATE_CHECKS.contains(&finding.id);
+    if let Some(finding) = findings.into_iter().find(is_refusal) {
         return Err(Failure::unfit("before serving", finding));
     }
     api.open(&services::services(config, &database));
@@ -231,6 +228,13 @@ async fn start(
         Arc::new(SystemClock),
     ));
     readiness.database_answered(Duration::ZERO);
+    tokio::spawn(async move {
+        let mut rounds = tokio::time::interval(EXAMINED_EVERY);
+        loop {
+            rounds.tick().await;
+            doctor.examine().await;
+        }
+    });
     readiness.enter(Phase::Serving);
     Ok(database)
 }
@@ -331,29 +335,13 @@ async fn leave(
     config: &Config,
     stop: CancellationToken,
     mut server: tokio::task::JoinHandle<()>,
-    requests: Requests,
     database: &Database,
     traces: Option<Traces>,
 ) -> bool {
     tokio::time::sleep(config.shutdown.delay).await;
     stop.cancel();
-    let draining = Instant::now();
-    let mut busy = Instant::now();
-    while draining.elapsed() < config.shutdown.timeout {
-        if tokio::time::timeout(Duration::from_millis(20), &mut server)
-            .await
-            .is_ok()
-        {
-            break;
-        }
-        if requests.in_flight() > 0 {
-            busy = Instant::now();
-        } else if busy.elapsed() > HALF_REQUEST {
-            // What is left are connections whose request never became whole.
-            break;
-        }
-    }
-    let drained = requests.in_flight() == 0;
+    // Each connection ends when what it has under way is done, and half a request does not keep it.
+    let drained = tokio::time::timeout(config.shutdown.timeout, &mut server).await.is_ok();
     server.abort();
     if !database.close(CLOSE_LIMIT).await {
         tracing::warn!("the database did not let every connection go in time");

@@ -12,12 +12,7 @@ use figment::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{
-    ConfigError, Profile,
-    log::LogLevel,
-    setting::{SettingValue, nearest},
-    settings,
-};
+use super::{ConfigError, Profile, setting::nearest, settings};
 
 /// Where settings may come from; whoever calls has read the environment and the command line.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +66,12 @@ pub(super) struct Layers {
 /// `DLC_…` variables that are no settings: they decide about the sources themselves, or belong to Compose and the tests.
 const OTHER_VARIABLES: &[&str] = &["DLC_PROFILE", "DLC_CONFIG", "DLC_HTTP_PORT", "DLC_HTTP_BIND"];
 const OTHER_PREFIXES: &[&str] = &["DLC_TEST_"];
+
+/// Whether a variable is meant for other programs, too, which read it in more ways than dlc does: what dlc cannot use must not
+/// stop it.
+fn of_others(name: &str) -> bool {
+    name == "RUST_LOG" || name.starts_with("OTEL_")
+}
 
 impl Layers {
     pub(super) fn read(sources: &Sources) -> Result<Self, ConfigError> {
@@ -204,9 +205,14 @@ impl Layers {
                 self.give(key, &text, file_name);
             }
             if let Some(text) = variable(sources, name)? {
-                // Other programs read this one, too, and in more ways than dlc does.
-                if name != "RUST_LOG" || LogLevel::parse(text).is_some() {
+                let setting = settings().find(|setting| setting.key == *key);
+                let is_fit = setting.is_some_and(|setting| (setting.accepts)(text));
+                if is_fit || !of_others(name) {
                     self.give(key, text, name.clone());
+                } else if let Some(setting) = setting {
+                    let expected = setting.expected;
+                    self.unknown
+                        .push(format!("the variable {name} is not used here: {key} is {expected}"));
                 }
             }
         }

@@ -54,8 +54,8 @@ impl SettingValue for LogLevel {
         let (mut of_all, mut of_dlc) = (None, None);
         for directive in text.split(',') {
             match directive.split_once('=') {
-                None => of_all = Self::named(directive).or(of_all),
-                Some((target, level)) if target.trim() == "dlc" => of_dlc = Self::named(level).or(of_dlc),
+                None => of_all = Some(Self::named(directive)?),
+                Some((target, level)) if target.trim() == "dlc" => of_dlc = Some(Self::named(level)?),
                 Some(_) => {}
             }
         }
@@ -116,6 +116,8 @@ mod tests {
             ("dlc=trace,info", Some(LogLevel::Trace)),
             ("warn,hyper=trace", Some(LogLevel::Warn)),
             ("hyper=trace", Some(LogLevel::Info)),
+            ("dlc=debgu", None),
+            ("debgu,dlc=info", None),
         ] {
             assert_eq!(LogLevel::parse(text), level, "{text}");
         }

@@ -198,6 +198,8 @@ impl Config {
         for (key, number) in [
             ("database.max_open_conns", open),
             ("server.max_connections", self.server.max_connections),
+            ("server.max_in_flight", self.server.max_in_flight),
+            ("server.max_body_bytes", self.server.max_body_bytes),
         ] {
             if number == 0 {
                 found.push(format!("{key} must be at least 1"));
@@ -205,6 +207,7 @@ impl Config {
         }
         for (key, duration) in [
             ("server.request_timeout", self.server.request_timeout),
+            ("server.header_timeout", self.server.header_timeout),
             ("database.acquire_timeout", self.database.acquire_timeout),
             ("database.connect_timeout", self.database.connect_timeout),
         ] {

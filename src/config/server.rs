@@ -57,7 +57,7 @@ impl SettingValue for Origins {
 pub struct Rate(pub Option<(NonZeroU32, Duration)>);
 
 impl SettingValue for Rate {
-    const EXPECTED: &'static str = "requests per time of at most a day, such as 20/1s or 600/1m, or off";
+    const EXPECTED: &'static str = "requests per time from a second to an hour, such as 20/1s or 600/1m, or off";
     const TEXT: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
@@ -67,8 +67,8 @@ impl SettingValue for Rate {
         let (requests, window) = text.split_once('/')?;
         let window = humantime::parse_duration(window.trim()).ok()?;
         let requests: NonZeroU32 = requests.trim().parse().ok()?;
-        // Less than a nanosecond per request is no limit, and what lasts for days is kept in no process.
-        let is_sound = !(window / requests.get()).is_zero() && window <= Duration::from_secs(24 * 3600);
+        // Less than a nanosecond per request is no limit; whoever came within the time is remembered for as long.
+        let is_sound = !(window / requests.get()).is_zero() && (1..=3600).contains(&window.as_secs());
         is_sound.then_some(Self(Some((requests, window))))
     }
 
@@ -123,7 +123,8 @@ section! {
         max_in_flight: u32 = "max_in_flight", |_| 256;
         /// Most requests that wait their turn; above it 503.
         max_queue: u32 = "max_queue", |_| 4096;
-        /// Most requests of one address in a time, such as 600/1m; above it 429. Probes and metrics are not counted.
+        /// Requests of one address per time, such as 600/1m; above it 429. Each begins with a full bucket of so many, which fills
+        /// again at that rate. Probes and metrics are not counted.
         rate_limit: Rate = "rate_limit", |_| Rate::default();
         /// Networks of proxies whose X-Forwarded-For is believed, separated by commas. Unset: none.
         trusted_proxies: Networks = "trusted_proxies", |_| Networks::default();

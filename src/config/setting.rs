@@ -32,6 +32,8 @@ pub struct Setting {
     pub secret: bool,
     /// Whether any text is a value.
     pub text: bool,
+    /// Whether a text is a value.
+    pub accepts: fn(&str) -> bool,
     /// Its default in a profile, in words; `None` when it is unset.
     pub default: fn(Profile) -> Option<String>,
 }
@@ -210,6 +212,7 @@ macro_rules! section {
                     aliases: &[$($($alias),+)?],
                     secret: <$type as $crate::config::setting::SettingValue>::SECRET,
                     text: <$type as $crate::config::setting::SettingValue>::TEXT,
+                    accepts: |text| <$type as $crate::config::setting::SettingValue>::parse(text).is_some(),
                     default: |profile| {
                         let default: fn($crate::config::Profile) -> $type = $default;
                         $crate::config::setting::SettingValue::show(&default(profile))

@@ -40,7 +40,7 @@ pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
         "Who may create and claim coupons: open or required.",
     ),
     ("DLC_LOG__FORMAT", "", "auto, pretty or json."),
-    ("LOG_LEVEL", "info", "error, warn, info, debug or trace."),
+    ("LOG_LEVEL", "info", "off, error, warn, info, debug or trace."),
     ("RUST_IMAGE", "rust:1.95-alpine", "Image that builds dlc."),
     ("RUNTIME_IMAGE", "alpine:3.22", "Image that dlc runs in."),
 ];

@@ -309,3 +309,28 @@ async fn a_generated_password_is_new_each_time_and_fits_into_a_url() {
         "{one}"
     );
 }
+
+#[tokio::test]
+async fn what_is_meant_for_other_programs_stops_nobody() {
+    for (name, value) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://u:cänary@collector:4318"),
+        ("RUST_LOG", "some_program"),
+    ] {
+        let dlc = Dlc::new().env(name, value);
+        let checked = dlc.run(&["config", "check"]).await;
+        assert_eq!(checked.code, 0, "{checked:?}");
+        let told = format!("the variable {name} is not used here: ");
+        let strict = dlc.run(&["config", "check", "--strict"]).await;
+        assert!(strict.code == 78 && strict.stderr.contains(&told), "{strict:?}");
+        strict.assert_no_secret();
+    }
+    for (name, value) in [
+        ("server.header_timeout", "0s"),
+        ("server.max_in_flight", "0"),
+        ("server.max_body_bytes", "0"),
+    ] {
+        let variable = format!("DLC_{}", name.replace('.', "__").to_uppercase());
+        let refused = Dlc::new().env(&variable, value).run(&["config", "check"]).await;
+        refused.assert_error(78, &format!("{name} must be "));
+    }
+}

@@ -246,8 +246,12 @@ async fn whatever_is_wrong_with_a_body_is_said_field_by_field_and_no_value_is_re
             json!([["amount", "must be a whole number of at most 64 bits"]]),
         ),
         (
-            r#"{"name": "c", "amount": 1, "x": "s3cret"}"#,
-            json!([["x", "is not known here"]]),
+            r#"{"nam": "unknown field `zzz`", "amount": 1, "x": "s3cret"}"#,
+            json!([
+                ["name", "is required"],
+                ["nam", "is not known here"],
+                ["x", "is not known here"]
+            ]),
         ),
     ] {
         let refused = post(body).await;

@@ -102,7 +102,8 @@ async fn a_limit_that_is_none_and_a_network_that_is_none_are_78() {
         ("DLC_SERVER__RATE_LIMIT", "many"),
         ("DLC_SERVER__RATE_LIMIT", "0/1s"),
         ("DLC_SERVER__RATE_LIMIT", "10/0s"),
-        ("DLC_SERVER__RATE_LIMIT", "10/2days"),
+        ("DLC_SERVER__RATE_LIMIT", "10/2h"),
+        ("DLC_SERVER__RATE_LIMIT", "10/500ms"),
         ("DLC_SERVER__TRUSTED_PROXIES", "10.0.0.0/99"),
     ] {
         let refused = database.dlc().env(variable, value).run(&["serve", "--port", "0"]).await;

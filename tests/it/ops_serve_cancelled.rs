@@ -62,3 +62,41 @@ async fn whoever_hangs_up_at_any_moment_of_a_transaction_leaves_nothing_open() {
         claimed
     );
 }
+
+#[tokio::test]
+async fn whoever_gives_up_waiting_for_a_connection_waits_no_more() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let dlc = database
+        .dlc()
+        .env("DLC_DATABASE__MAX_OPEN_CONNS", "1")
+        .env("DLC_DATABASE__MAX_IDLE_CONNS", "1")
+        .env("DLC_DATABASE__ACQUIRE_TIMEOUT", "60s")
+        .env("DLC_DATABASE__LOCK_TIMEOUT", "60s")
+        .env("DLC_DATABASE__STATEMENT_TIMEOUT", "60s")
+        .env("DLC_SERVER__REQUEST_TIMEOUT", "90s");
+    let server = Server::start_as(database, dlc, &[]).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 1000})).await;
+    let holder = server.database.hold_coupons().await;
+    let claim = |user: String| {
+        server
+            .request(Method::POST, "/api/coupons/claim")
+            .json(&json!({"user_id": user, "coupon_name": "c"}))
+    };
+    let first = tokio::spawn(claim("first".to_owned()).send());
+    server.until_busy_with(1).await;
+    let others: Vec<_> = (0..5).map(|n| tokio::spawn(claim(format!("u{n}")).send())).collect();
+    let until_waiting = async |number: u64| {
+        let started = Instant::now();
+        while server.get("/api/metrics/db").await.body["pool"]["waiting"] != number {
+            assert!(started.elapsed() < Duration::from_secs(20), "{number}");
+        }
+    };
+    until_waiting(5).await;
+    for other in others {
+        other.abort();
+    }
+    until_waiting(0).await;
+    holder.release().await;
+    assert_eq!(first.await.unwrap().unwrap().status(), 201);
+    assert_eq!(server.database.number("SELECT count(*) FROM claims").await, 1);
+}

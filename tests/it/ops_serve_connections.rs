@@ -58,10 +58,11 @@ async fn hundreds_of_connections_that_say_nothing_or_half_of_it_keep_nobody_out(
         idle.push(saying(&server, ["", "GET /healthz HTTP/1.1\r\nHost: x\r\nX: "][number % 2]).await);
     }
     let body = format!(
-        "POST /api/coupons HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{{",
+        "POST /api/coupons HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{{",
         1024 * 1024
     );
-    for _ in 0..50 {
+    // More than are worked on at a time.
+    for _ in 0..300 {
         idle.push(saying(&server, &body).await);
     }
     assert_eq!(

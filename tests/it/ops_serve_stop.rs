@@ -139,7 +139,13 @@ async fn as_the_first_process_of_a_container_it_leaves_when_it_is_asked_to() {
     let inner = dlc.command(&["serve", "--port", "0"]);
     let inner = inner.as_std();
     let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
+    // Whoever may not make a namespace of processes may do so in one of users.
+    let may = Command::new("unshare")
+        .args(["--pid", "--fork", "true"])
+        .status()
+        .await
+        .unwrap();
+    if !may.success() {
         command.args(["--user", "--map-root-user"]);
     }
     let mut outer = command
@@ -172,4 +178,48 @@ async fn as_the_first_process_of_a_container_it_leaves_when_it_is_asked_to() {
     send(first, Signal::TERM);
     let ended = tokio::time::timeout(Duration::from_secs(20), outer.wait()).await;
     assert_eq!(ended.unwrap().unwrap().code(), Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_taken_slowly_is_taken_whole() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let database = Database::migrated(Engine::Postgres).await;
+    database
+        .execute("INSERT INTO coupons (name, amount, remaining_amount, created_at) VALUES ('c', 40000, 0, now())")
+        .await;
+    let claims =
+        "INSERT INTO claims (user_id, coupon_name) SELECT repeat('x', 200) || g, 'c' FROM generate_series(1, 40000) g";
+    database.execute(claims).await;
+    let dlc = database.dlc().env("DLC_SHUTDOWN__TIMEOUT", "60s");
+    let server = Server::start_as(database, dlc, &[]).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut client = socket.connect(server.address().parse().unwrap()).await.unwrap();
+    client
+        .write_all(b"GET /api/coupons/c HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut taken = vec![0; 1024];
+    client.read_exact(&mut taken).await.unwrap();
+    server.signal(Signal::TERM);
+    server.until_logged("asked to stop").await;
+    // Three seconds and more for all of it.
+    let mut part = vec![0; 64 * 1024];
+    loop {
+        let length = client.read(&mut part).await.unwrap();
+        if length == 0 {
+            break;
+        }
+        taken.extend_from_slice(&part[..length]);
+        let pace = Duration::from_micros(length as u64 * 400 / 1024);
+        tokio::time::sleep(pace).await;
+    }
+    let taken = String::from_utf8(taken).unwrap();
+    let (head, body) = taken.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains(&format!("content-length: {}\r\n", body.len())),
+        "{head}: {} came",
+        body.len()
+    );
+    assert_eq!(server.finished().await.code, 0);
 }

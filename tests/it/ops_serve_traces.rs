@@ -387,11 +387,6 @@ async fn traces_that_cannot_be_configured_are_a_configuration_error() {
     for (variable, value, words) in [
         ("DLC_TRACES__ENDPOINT", "collector:4317", "traces.endpoint"),
         (
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "https://collector:4317",
-            "traces.endpoint",
-        ),
-        (
             "DLC_TRACES__ENDPOINT",
             "http://u:cänary@collector:4317",
             "traces.endpoint",

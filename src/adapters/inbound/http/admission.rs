@@ -58,7 +58,7 @@ impl Admission {
     }
 }
 
-fn overloaded() -> Problem {
+pub(super) fn overloaded() -> Problem {
     Problem::unavailable("overloaded", "too many requests at a time; try again in a moment")
 }
 

@@ -12,7 +12,10 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value};
 
-use super::problem::{FieldError, Problem};
+use super::{
+    document,
+    problem::{FieldError, Problem},
+};
 
 const CONTENT_TYPE: &str = "application/json";
 
@@ -58,11 +61,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for JsonBody<T> {
         match T::parse_from_json(Some(value)) {
             Ok(body) => Ok(Self(body)),
             // Read once more rather than kept: nearly all bodies are good ones.
-            Err(error) => Err(refused::<T>(
-                serde_json::from_slice(&bytes).unwrap_or_default(),
-                &error.into_message(),
-            )
-            .into()),
+            Err(_) => Err(refused::<T>(serde_json::from_slice(&bytes).unwrap_or_default()).into()),
         }
     }
 }
@@ -81,17 +80,11 @@ fn no_json(bytes: &[u8], error: &serde_json::Error) -> Problem {
 }
 
 /// What is wrong with a body that is JSON.
-fn refused<T: ParseFromJSON>(body: Value, message: &str) -> Problem {
+fn refused<T: ParseFromJSON>(body: Value) -> Problem {
     let Value::Object(body) = body else {
         return Problem::invalid_body(&format!("it must be a JSON object, not {}", kind_of(&body)));
     };
-    let mut errors = faults::<T>(&body);
-    if let Some(field) = message
-        .split_once("unknown field `")
-        .and_then(|(_, rest)| rest.split('`').next())
-    {
-        errors.push(fault(field, "is not known here"));
-    }
+    let errors = faults::<T>(&body);
     if errors.is_empty() {
         // Something deeper, in words that may repeat a value.
         return Problem::invalid_body("a value in it is not of the type that is expected");
@@ -99,7 +92,7 @@ fn refused<T: ParseFromJSON>(body: Value, message: &str) -> Problem {
     Problem::invalid(errors)
 }
 
-/// Fields that are missing or of another JSON type than the document says.
+/// Fields that are missing, of another JSON type than the document says, or not in it.
 fn faults<T: ParseFromJSON>(body: &Map<String, Value>) -> Vec<FieldError> {
     let mut registry = Registry::new();
     T::register(&mut registry);
@@ -117,7 +110,13 @@ fn faults<T: ParseFromJSON>(body: &Map<String, Value>) -> Vec<FieldError> {
             }
         }
     });
-    judged.collect()
+    let is_known = |field: &String| schema.properties.iter().any(|(name, _)| name == field);
+    let unknown = body
+        .keys()
+        .filter(|field| document::is_closed(&T::name()) && !is_known(field));
+    judged
+        .chain(unknown.map(|field| fault(field, "is not known here")))
+        .collect()
 }
 
 fn resolved<'a>(schema: &'a MetaSchemaRef, registry: &'a Registry) -> Option<&'a MetaSchema> {

@@ -14,7 +14,7 @@ use super::{
     Services,
     body::JsonBody,
     fields::{Fields, field},
-    idempotency::{IdempotencyKey, kept, replayed},
+    idempotency::{Answered, IdempotencyKey, kept},
     problem::{Problem, problems},
     scalars::{Amount, ShortText},
 };
@@ -144,7 +144,7 @@ enum CreatedCoupon {
     /// It is on sale.
     #[oai(status = 201)]
     Created(
-        Json<CouponView>,
+        Answered<CouponView>,
         /// Where to look at it.
         #[oai(header = "Location")]
         String,
@@ -159,7 +159,7 @@ enum GrantedClaim {
     /// The claim is stored durably.
     #[oai(status = 201)]
     Created(
-        Json<ClaimView>,
+        Answered<ClaimView>,
         /// `true` where the request was done before and this is the answer that it got.
         #[oai(header = "Idempotency-Replayed")]
         Option<bool>,
@@ -188,6 +188,7 @@ enum FoundCoupon {
 problems!(CreateCouponProblem {
     400 => "`validation_failed`, `invalid_body`",
     401 => "`authentication_required`: this installation wants people to sign in",
+    408 => "`body_timeout`: the body did not come in time",
     409 => "`coupon_exists`: the name belongs to another coupon; `idempotency_key_in_use`: a request under that key is being worked on",
     413 => "`body_too_large`",
     415 => "`unsupported_media_type`",
@@ -201,6 +202,7 @@ problems!(ClaimProblem {
     400 => "`validation_failed`, `invalid_body`",
     401 => "`authentication_required`: this installation wants people to sign in",
     404 => "`coupon_not_found`",
+    408 => "`body_timeout`: the body did not come in time",
     409 => "`already_claimed`, `out_of_stock`; `idempotency_key_in_use`: a request under that key is being worked on",
     413 => "`body_too_large`",
     415 => "`unsupported_media_type`",
@@ -250,13 +252,13 @@ impl Office {
         let (Some(name), Some(amount)) = (name, amount) else {
             return Err(fields.problem().into());
         };
-        let (view, was_before) = match self.coupons.create(name, amount, keyed).await? {
-            Performed::Now(coupon) => (CouponView::from(&coupon), None),
-            Performed::Before(answer) => (replayed(&answer)?, Some(true)),
-        };
-        let place = percent_encoding::utf8_percent_encode(&view.name, percent_encoding::NON_ALPHANUMERIC);
+        let place = percent_encoding::utf8_percent_encode(name.as_str(), percent_encoding::NON_ALPHANUMERIC);
         let location = format!("/api/v1/coupons/{place}");
-        Ok(CreatedCoupon::Created(Json(view), location, was_before))
+        let (answer, was_before) = match self.coupons.create(name, amount, keyed).await? {
+            Performed::Now(coupon) => (Answered::now(&CouponView::from(&coupon)), None),
+            Performed::Before(answer) => (Answered::before(answer), Some(true)),
+        };
+        Ok(CreatedCoupon::Created(answer, location, was_before))
     }
 
     async fn claim(
@@ -274,11 +276,11 @@ impl Office {
         let (Some(claimant), Some(coupon)) = (claimant, coupon) else {
             return Err(fields.problem().into());
         };
-        let (view, was_before) = match self.coupons.claim(coupon, claimant, keyed).await? {
-            Performed::Now(claim) => (ClaimView::from(&claim), None),
-            Performed::Before(answer) => (replayed(&answer)?, Some(true)),
+        let (answer, was_before) = match self.coupons.claim(coupon, claimant, keyed).await? {
+            Performed::Now(claim) => (Answered::now(&ClaimView::from(&claim)), None),
+            Performed::Before(answer) => (Answered::before(answer), Some(true)),
         };
-        Ok(GrantedClaim::Created(Json(view), was_before))
+        Ok(GrantedClaim::Created(answer, was_before))
     }
 
     async fn find(&self, name: String) -> Result<Coupon, FindCouponProblem> {
@@ -348,8 +350,8 @@ impl CouponsApi {
     #[oai(path = "/coupons", method = "post", operation_id = "createCoupon")]
     async fn create(
         &self,
-        /// A name of the request's own, such as a UUID: repeated with it within 24 hours, the request gets the same answer and
-        /// does nothing.
+        /// A name of the request's own, such as a UUID: once answered by 201, the request gets the same answer under it for 24
+        /// hours and does nothing.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: JsonBody<CreateCouponBody>,
@@ -382,8 +384,8 @@ impl CouponsApi {
         &self,
         /// The coupon's name, percent-encoded.
         name: Path<ShortText>,
-        /// A name of the request's own, such as a UUID: repeated with it within 24 hours, the request gets the same answer and
-        /// does nothing.
+        /// A name of the request's own, such as a UUID: once answered by 201, the request gets the same answer under it for 24
+        /// hours and does nothing.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: JsonBody<ClaimBody>,
@@ -407,8 +409,8 @@ impl CouponAliasesApi {
     #[oai(path = "/coupons", method = "post", operation_id = "createCouponAlias")]
     async fn create(
         &self,
-        /// A name of the request's own, such as a UUID: repeated with it within 24 hours, the request gets the same answer and
-        /// does nothing.
+        /// A name of the request's own, such as a UUID: once answered by 201, the request gets the same answer under it for 24
+        /// hours and does nothing.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: JsonBody<CreateCouponAliasBody>,
@@ -421,8 +423,8 @@ impl CouponAliasesApi {
     #[oai(path = "/coupons/claim", method = "post", operation_id = "claimCouponAlias")]
     async fn claim(
         &self,
-        /// A name of the request's own, such as a UUID: repeated with it within 24 hours, the request gets the same answer and
-        /// does nothing.
+        /// A name of the request's own, such as a UUID: once answered by 201, the request gets the same answer under it for 24
+        /// hours and does nothing.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: JsonBody<ClaimAliasBody>,

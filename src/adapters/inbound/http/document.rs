@@ -37,14 +37,15 @@ const DESCRIPTION: &str = "The backend of a dance-lessons coach: greetings and l
     tells the truth about.\n\n\
     What holds for every call:\n\n\
     - Errors are problem+json (RFC 9457); `code` tells them apart and never changes its meaning. A route that does not answer a \
-    method says so by 405 and `Allow`; a path without a route is 404 `route_not_found`.\n\
+    method says so by 405 and `Allow`; a path without a route is 404 `route_not_found`. What is no sound HTTP is 400 \
+    `malformed_request` or `host_missing`, 414 `uri_too_long` or 431 `headers_too_large`; a body in a content coding is 415.\n\
     - Every answer carries `X-Request-Id`: the request's own (1–128 printable ASCII characters), else a new one.\n\
     - HEAD is answered like GET, without a body. Answers of 1 KiB and more are compressed for whoever takes gzip.\n\
     - Where the installation limits requests per address, answers carry `RateLimit` and `RateLimit-Policy`, and 429 \
     `rate_limited` says by `Retry-After` when to ask again.\n\
     - 503 carries `Retry-After`: the service starts, is overloaded, or has lost its database.\n\
-    - `Idempotency-Key` names a creating request: repeated with it within 24 hours, the request does nothing and gets the same \
-    answer with `Idempotency-Replayed: true`.\n\
+    - `Idempotency-Key` names a creating request: once it was answered by 201, the same request does nothing for 24 hours and gets \
+    the same answer with `Idempotency-Replayed: true`. A request that was refused changed nothing, and is judged anew.\n\
     - Unknown fields are refused under `/api/v1`, and ignored at the literal paths.";
 
 /// poem-openapi writes 3.0.0; what it writes is valid 3.0.3, which is what tools expect today.
@@ -74,6 +75,11 @@ fn service() -> OpenApiService<DocumentOnly, ()> {
 
 /// Bodies that refuse unknown fields, which poem-openapi does and does not say.
 const CLOSED: [&str; 2] = ["CreateCouponBody", "ClaimBody"];
+
+/// Whether a body refuses unknown fields.
+pub(super) fn is_closed(body: &str) -> bool {
+    CLOSED.contains(&body)
+}
 
 /// Corrects what poem-openapi wrote, in either format.
 fn corrected(mut written: String) -> String {

@@ -2,14 +2,15 @@
 //!
 //! Not here: where answers are kept (`dlc-database`), how long (`ports/idempotency`).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, marker::PhantomData};
 
 use dlc_application::ports::idempotency::{Keyed, KeyedRequest};
-use poem::{Request, RequestBody};
+use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
-    types::{ParseError, ParseFromJSON, ToJSON, Type},
+    payload::{Json, Payload},
+    registry::{MetaParamIn, MetaSchema, MetaSchemaRef, Registry},
+    types::{ToJSON, Type},
 };
 use serde::Serialize;
 
@@ -59,22 +60,46 @@ impl IdempotencyKey {
     }
 }
 
-/// The answer that was kept, as it was.
-pub(super) fn replayed<T: ParseFromJSON>(answer: &str) -> Result<T, Problem> {
-    let kept = |error: ParseError<T>| {
-        tracing::error!(
-            code = "kept_answer_unreadable",
-            "a kept answer cannot be read: {}",
-            error.into_message()
-        );
-        Problem::internal()
-    };
-    T::parse_from_json_string(answer).map_err(kept)
+/// An answer's body: made now, or kept and sent as it was.
+pub(super) struct Answered<T> {
+    text: String,
+    of: PhantomData<T>,
+}
+
+impl<T: ToJSON> Answered<T> {
+    pub(super) fn now(answer: &T) -> Self {
+        Self::before(kept(answer))
+    }
+
+    pub(super) fn before(kept: String) -> Self {
+        Self {
+            text: kept,
+            of: PhantomData,
+        }
+    }
 }
 
 /// Writes an answer down.
 pub(super) fn kept<T: ToJSON>(answer: &T) -> String {
     answer.to_json_string()
+}
+
+impl<T: Type> Payload for Answered<T> {
+    const CONTENT_TYPE: &'static str = <Json<T> as Payload>::CONTENT_TYPE;
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Send> IntoResponse for Answered<T> {
+    fn into_response(self) -> Response {
+        self.text.into_response()
+    }
 }
 
 /// The header's place in the document.

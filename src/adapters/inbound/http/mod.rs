@@ -43,7 +43,7 @@ use admission::Admission;
 pub use admission::AdmissionLimits;
 use gate::Gate;
 pub use health::Disclosure;
-pub use requests::Requests;
+use requests::Requests;
 
 /// What the API's routes work with once the gate is passed.
 pub struct Services {
@@ -108,12 +108,6 @@ impl Api {
             requests: Requests::default(),
             admission,
         }
-    }
-
-    /// The requests there are and were.
-    #[must_use]
-    pub fn requests(&self) -> Requests {
-        self.requests.clone()
     }
 
     /// Lets the health routes tell about the database.

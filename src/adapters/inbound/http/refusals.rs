@@ -1,4 +1,5 @@
-//! What hyper refuses by itself, a head that is no HTTP or too large, leaves as problem+json, too.
+//! What hyper refuses by itself on HTTP/1, a head that is no HTTP or too large, leaves as problem+json, too. (HTTP/2 has frames
+//! for that, and a bare 431 for a head that is too large.)
 //!
 //! hyper answers such a head with a status and nothing else, before any endpoint hears of it, and has no place to say more. So
 //! its words are recognised on their way out, to the letter and as the whole of what is written, and longer ones go in their
@@ -20,13 +21,18 @@ use super::problem::Problem;
 /// A connection whose bare refusals are put into words.
 pub(super) struct Worded<S> {
     inner: S,
+    is_encrypted: bool,
     /// Words that stand for others, and how many of them are written.
     instead: Option<(Vec<u8>, usize)>,
 }
 
 impl<S> Worded<S> {
-    pub(super) fn new(inner: S) -> Self {
-        Self { inner, instead: None }
+    pub(super) fn new(inner: S, is_encrypted: bool) -> Self {
+        Self {
+            inner,
+            is_encrypted,
+            instead: None,
+        }
     }
 }
 
@@ -40,7 +46,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Worded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         if this.instead.is_none() {
-            this.instead = refused(bytes).map(|status| (worded(status), 0));
+            this.instead = refused(bytes).map(|status| (worded(status, this.is_encrypted), 0));
         }
         let Some((words, written)) = &mut this.instead else {
             return Pin::new(&mut this.inner).poll_write(cx, bytes);
@@ -93,7 +99,7 @@ fn refused(bytes: &[u8]) -> Option<StatusCode> {
     is_theirs.then_some(status)
 }
 
-fn worded(status: StatusCode) -> Vec<u8> {
+fn worded(status: StatusCode, is_encrypted: bool) -> Vec<u8> {
     let (code, detail) = match status {
         StatusCode::URI_TOO_LONG => ("uri_too_long", "the request's target is too long"),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
@@ -106,9 +112,14 @@ fn worded(status: StatusCode) -> Vec<u8> {
     tracing::debug!(status = status.as_u16(), code, request_id = id, "request refused");
     let body = Problem::new(status, code, detail).into_body("", &id).to_json_string();
     let reason = status.canonical_reason().unwrap_or_default();
+    let encrypted_only = if is_encrypted {
+        "strict-transport-security: max-age=31536000\r\n"
+    } else {
+        ""
+    };
     format!(
         "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n\
-         x-content-type-options: nosniff\r\nx-request-id: {id}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+         x-content-type-options: nosniff\r\nx-request-id: {id}\r\n{encrypted_only}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
         status.as_u16(),
         body.len()
     )

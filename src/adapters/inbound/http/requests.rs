@@ -21,7 +21,7 @@ pub(super) const BUCKETS: [f64; 14] = [
 
 /// Counts requests. A connection that has not sent a whole request is none of them. Cloning shares the counts.
 #[derive(Clone, Debug, Default)]
-pub struct Requests(Arc<Inner>);
+pub(super) struct Requests(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -100,8 +100,7 @@ impl Durations {
 
 impl Requests {
     /// How many are being handled.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.0.in_flight.load(Ordering::Relaxed)
     }
 

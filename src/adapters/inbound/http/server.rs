@@ -50,6 +50,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection without a request stays when the service leaves: its next request may be on its way.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How long a connection may be without any progress when the service leaves.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Smallest write in bytes that counts as something of an answer on a connection of HTTP/2: below are acknowledgements, by which
+/// a client that takes nothing could stay for ever.
+const FRAME: usize = 64;
+
 /// Largest head of a request in bytes: request line and headers. Above it the answer is 431.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -271,6 +278,7 @@ where
     let stream = Stream {
         inner: stream,
         progress: Arc::clone(&progress),
+        least: if is_http2 { FRAME } else { 1 },
     };
     let shared = Arc::new(Connection {
         serving: Arc::clone(serving),
@@ -281,7 +289,8 @@ where
     });
     let service = service_fn(|request| Arc::clone(&shared).answer(request));
     let builder = protocol(is_http2);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Worded::new(stream)), service));
+    let mut connection =
+        pin!(builder.serve_connection(TokioIo::new(Worded::new(stream, T::SCHEME == Scheme::HTTPS)), service));
     let ended =
         |result: Result<(), Box<dyn std::error::Error + Send + Sync>>| result.map_err(|error| error.to_string());
     let mut ending = shared.ending(is_http2, limits.header_timeout);
@@ -294,9 +303,10 @@ where
         return Err("nothing happened on it any more".to_owned());
     }
     connection.as_mut().graceful_shutdown();
+    // An answer that is being taken, however slowly, is taken whole; half a request is not waited for.
     tokio::select! {
         result = connection => ended(result),
-        () = shared.idle(limits.header_timeout) => Err("nothing happened on it any more".to_owned()),
+        () = shared.idle(LEAVING) => Err("nothing happened on it any more".to_owned()),
     }
 }
 
@@ -323,11 +333,13 @@ impl Drop for Watched {
 struct Stream<S> {
     inner: S,
     progress: Arc<Progress>,
+    /// Fewest bytes that are something.
+    least: usize,
 }
 
 impl<S> Stream<S> {
     fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(written, Poll::Ready(Ok(1..))) {
+        if matches!(written, Poll::Ready(Ok(bytes)) if bytes >= self.least) {
             self.progress.made();
         }
         written

@@ -1,7 +1,7 @@
 //! Coupons and claims in SQL.
 //!
 //! A claim is one transaction that locks the coupon's row first, so that callers and instances queue on it and each
-//! judges what it sees under the lock. Not here: claims that share a transaction (the claim engine, `claims/`).
+//! judges what it sees under the lock. Not here: claims that share a transaction; there are none yet.
 
 use std::sync::Arc;
 
@@ -27,7 +27,6 @@ use crate::{
     reads::CouponReads,
     statements::Statement as Kind,
     statistics::Operation,
-    turnstile::Turn,
     uninterrupted::uninterrupted,
 };
 
@@ -66,25 +65,20 @@ struct Transactions {
 }
 
 impl Transactions {
-    /// The turn is kept for as long as the transaction.
-    async fn begin(&self) -> Result<(Turn, DatabaseTransaction), DbErr> {
-        let turn = self.database.turn_to_write().await?;
+    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         // IMMEDIATE: a transaction that reads first and writes later fails on SQLite as soon as another one wrote between.
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
         let begun = self.database.rw().begin_with_options(options);
-        Ok((turn, Kind::BEGIN.traced(self.database.engine(), begun).await?))
+        Kind::BEGIN.traced(self.database.engine(), begun).await
     }
 
     /// Creates a coupon under a key: looked at, created and kept in one transaction.
     async fn create(&self, coupon: &Coupon, keyed: &Keyed<Coupon>) -> Result<Creation, DbErr> {
-        let Some(_at_work) = self.database.keys().take(&keyed.request) else {
-            return Ok(Creation::Repeated(Repeat::Refused(KeyRefused::Running)));
-        };
         let engine = self.database.engine();
-        let (_turn, transaction) = self.begin().await?;
+        let transaction = self.begin().await?;
         let creation = match idempotency::seek(&transaction, engine, &keyed.request, coupon.created_at()).await? {
             Some(repeat) => Creation::Repeated(repeat),
             None => insert(&transaction, engine, coupon).await?,
@@ -100,13 +94,8 @@ impl Transactions {
     }
 
     async fn claim(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, DbErr> {
-        let keys = self.database.keys();
-        let at_work = keyed.map(|keyed| keys.take(&keyed.request));
-        if matches!(at_work, Some(None)) {
-            return Ok(ClaimVerdict::Repeated(Repeat::Refused(KeyRefused::Running)));
-        }
         let engine = self.database.engine();
-        let (_turn, transaction) = self.begin().await?;
+        let transaction = self.begin().await?;
         let repeat = match keyed {
             Some(keyed) => idempotency::seek(&transaction, engine, &keyed.request, claim.at).await?,
             None => None,
@@ -206,8 +195,16 @@ impl CouponRepository for SeaOrmCouponRepository {
                 let inserted = insert(self.database.rw(), self.database.engine(), coupon);
                 return inserted.await.map_err(error::storage);
             };
+            // Before the turn is waited for: that a key is in use is known at once.
+            let Some(at_work) = self.database.keys().take(&keyed.request) else {
+                return Ok(Creation::Repeated(Repeat::Refused(KeyRefused::Running)));
+            };
+            let turn = self.database.turn_to_write().await.map_err(error::storage)?;
             let (transactions, coupon) = (self.transactions.clone(), coupon.clone());
-            uninterrupted(async move { transactions.create(&coupon, &keyed).await.map_err(error::storage) }).await
+            uninterrupted((turn, at_work), async move {
+                transactions.create(&coupon, &keyed).await.map_err(error::storage)
+            })
+            .await
         };
         self.database.counters().observe(Operation::CreateCoupon, create).await
     }
@@ -249,15 +246,20 @@ impl CouponRepository for SeaOrmCouponRepository {
     }
 
     async fn claim(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError> {
-        let (transactions, claim, keyed) = (self.transactions.clone(), claim.clone(), keyed.cloned());
-        let claim = async move {
-            let claimed = transactions.claim(&claim, keyed.as_ref()).await;
-            claimed.map_err(error::storage)
-        };
-        self.database
-            .counters()
-            .observe(Operation::Claim, uninterrupted(claim))
+        let claimed = async {
+            let at_work = keyed.map(|keyed| self.database.keys().take(&keyed.request));
+            if matches!(at_work, Some(None)) {
+                return Ok(ClaimVerdict::Repeated(Repeat::Refused(KeyRefused::Running)));
+            }
+            let turn = self.database.turn_to_write().await.map_err(error::storage)?;
+            let (transactions, claim, keyed) = (self.transactions.clone(), claim.clone(), keyed.cloned());
+            uninterrupted((turn, at_work), async move {
+                let claimed = transactions.claim(&claim, keyed.as_ref()).await;
+                claimed.map_err(error::storage)
+            })
             .await
+        };
+        self.database.counters().observe(Operation::Claim, claimed).await
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -27,29 +28,35 @@ use crate::{connection::Database, entity::idempotency_keys as keys, error, state
 /// Rows forgotten by one statement: few enough that nobody waits for its locks.
 const FORGOTTEN_AT_ONCE: u32 = 1_000;
 
+/// Between two of them: whoever waits to write goes first.
+const BREATH: Duration = Duration::from_millis(50);
+
 type Id = (String, &'static str, String);
 
-/// The keys that this process is working on.
-#[derive(Debug, Default)]
-pub(crate) struct KeysAtWork(Mutex<HashSet<Id>>);
+/// The keys that this process is working on. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeysAtWork(Arc<Mutex<HashSet<Id>>>);
 
 /// A key while it is worked on.
-pub(crate) struct KeyAtWork<'a> {
-    at_work: &'a KeysAtWork,
+pub(crate) struct KeyAtWork {
+    at_work: KeysAtWork,
     id: Id,
 }
 
 impl KeysAtWork {
     /// Takes a key; `None` while somebody has it.
-    pub(crate) fn take(&self, request: &KeyedRequest) -> Option<KeyAtWork<'_>> {
+    pub(crate) fn take(&self, request: &KeyedRequest) -> Option<KeyAtWork> {
         let id = (request.principal.clone(), request.route, request.key.clone());
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Lazily: a key that was made and not given out would be given back.
-        taken.insert(id.clone()).then(|| KeyAtWork { at_work: self, id })
+        taken.insert(id.clone()).then(|| KeyAtWork {
+            at_work: self.clone(),
+            id,
+        })
     }
 }
 
-impl Drop for KeyAtWork<'_> {
+impl Drop for KeyAtWork {
     fn drop(&mut self) {
         let mut taken = self.at_work.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.remove(&self.id);
@@ -147,7 +154,6 @@ impl SqlKeptAnswers {
 #[async_trait]
 impl KeptAnswers for SqlKeptAnswers {
     async fn forget(&self, before: DateTime<Utc>) -> Result<u64, StorageError> {
-        let _turn = self.0.turn_to_write().await.map_err(error::storage)?;
         let connection = self.0.rw();
         let backend = connection.get_database_backend();
         let row = match backend {
@@ -160,12 +166,15 @@ impl KeptAnswers for SqlKeptAnswers {
         );
         let mut forgotten = 0;
         loop {
+            let turn = self.0.turn_to_write().await.map_err(error::storage)?;
             let delete = Statement::from_sql_and_values(backend, &sql, [before.into()]);
             let deleted = connection.execute_raw(delete).await.map_err(error::storage)?;
+            drop(turn);
             forgotten += deleted.rows_affected();
             if deleted.rows_affected() < u64::from(FORGOTTEN_AT_ONCE) {
                 return Ok(forgotten);
             }
+            tokio::time::sleep(BREATH).await;
         }
     }
 }

@@ -141,6 +141,10 @@ async fn lane(source: ReadSource, waiting: Arc<Mutex<mpsc::Receiver<Read>>>) {
             return;
         }
         session = answer(&source, session, &mut group).await;
+        // Somebody waits for a connection: this lane queues again like everybody else.
+        if source.turnstile.waiting() > 0 {
+            session = None;
+        }
     }
 }
 

@@ -34,7 +34,11 @@ impl Statement {
     pub(crate) const SELECT_CLAIMS: Self = Self::on("SELECT", "claims", "SELECT claims");
     pub(crate) const INSERT_COUPONS: Self = Self::on("INSERT", "coupons", "INSERT coupons");
     pub(crate) const INSERT_CLAIMS: Self = Self::on("INSERT", "claims", "INSERT claims");
-    pub(crate) const TRY_LOCK: Self = Self::of_a_transaction("SELECT");
+    pub(crate) const TRY_LOCK: Self = Self {
+        operation: "SELECT",
+        collection: None,
+        summary: "SELECT pg_try_advisory_xact_lock",
+    };
     pub(crate) const SELECT_KEYS: Self = Self::on("SELECT", "idempotency_keys", "SELECT idempotency_keys");
     pub(crate) const INSERT_KEYS: Self = Self::on("INSERT", "idempotency_keys", "INSERT idempotency_keys");
     pub(crate) const UPDATE_COUPONS: Self = Self::on("UPDATE", "coupons", "UPDATE coupons");
@@ -90,6 +94,10 @@ impl Statement {
     }
 
     fn span(self, engine: Engine) -> Span {
+        // Without a request, or with one that is not recorded, it is nobody's, and must not become a trace of its own.
+        if !is_within_a_trace() {
+            return Span::none();
+        }
         tracing::info_span!(
             target: "dlc::trace",
             "statement",
@@ -106,6 +114,11 @@ impl Statement {
             otel.status_code = Empty,
         )
     }
+}
+
+/// Whether traces are taken, and a span is open here.
+pub(crate) fn is_within_a_trace() -> bool {
+    tracing::span_enabled!(target: "dlc::trace", Level::INFO) && !Span::current().is_none()
 }
 
 /// The span that is open here, when the trace that it belongs to is recorded.

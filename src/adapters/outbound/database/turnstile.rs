@@ -14,9 +14,9 @@ use std::{
 
 use dlc_application::ports::monitoring::Durations;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use crate::statistics::Histogram;
+use crate::{statements, statistics::Histogram};
 
 /// The right to one connection, until it is dropped: later than the connection itself.
 pub(crate) type Turn = OwnedSemaphorePermit;
@@ -60,7 +60,11 @@ impl Turnstile {
         let asked = Instant::now();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting(&self.waiting);
-        let span = tracing::info_span!(target: "dlc::trace", "pool wait");
+        let span = if statements::is_within_a_trace() {
+            tracing::info_span!(target: "dlc::trace", "pool wait")
+        } else {
+            Span::none()
+        };
         let turn = tokio::time::timeout(self.limit, Arc::clone(&self.free).acquire_owned())
             .instrument(span)
             .await;

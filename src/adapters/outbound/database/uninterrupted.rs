@@ -8,11 +8,18 @@
 use dlc_application::ports::{StorageError, StorageErrorKind};
 use tracing::Instrument;
 
-/// Runs a transaction to its end, on a task of its own.
+/// Runs a transaction to its end, on a task of its own, and holds on to what it needs for so long: its turn, for one, which was
+/// waited for before, so that whoever gives up waiting has begun nothing and is in nobody's way.
 pub(crate) async fn uninterrupted<T: Send + 'static>(
+    held: impl Send + 'static,
     transaction: impl Future<Output = Result<T, StorageError>> + Send + 'static,
 ) -> Result<T, StorageError> {
-    match tokio::spawn(transaction.in_current_span()).await {
+    let whole = async move {
+        let result = transaction.await;
+        drop(held);
+        result
+    };
+    match tokio::spawn(whole.in_current_span()).await {
         Ok(result) => result,
         Err(ended) => Err(StorageError::new(StorageErrorKind::Other, ended)),
     }

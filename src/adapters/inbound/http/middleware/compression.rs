@@ -3,7 +3,7 @@
 //! Answers that must not be stored are left as they are: they hold secrets, and the length of a compressed secret beside a text
 //! of the caller's choice tells of the secret (BREACH). Pages that never change are kept compressed (`document`).
 
-use std::io::Write;
+use std::{io::Write, num::NonZeroUsize, sync::LazyLock};
 
 use flate2::{Compression, write::GzEncoder};
 use futures_util::{
@@ -16,6 +16,7 @@ use poem::{
     Body, Endpoint, Request, Response,
     http::{HeaderMap, HeaderValue, header},
 };
+use tokio::sync::Semaphore;
 
 /// Smallest body in bytes that is worth it: below, it fits into one packet either way.
 const WORTHWHILE: u64 = 1_024;
@@ -23,6 +24,10 @@ const WORTHWHILE: u64 = 1_024;
 const QUICK: usize = 64 * 1_024;
 /// Between speed and size: higher levels cost several times the time for a few percent.
 const LEVEL: u32 = 4;
+
+/// Large bodies that are compressed at a time: one per processor.
+static AT_ONCE: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get)));
 
 pub(super) struct Compressed<E> {
     pub(super) inner: E,
@@ -61,11 +66,14 @@ fn is_worthwhile(response: &mut Response) -> bool {
 
 async fn packed(mut response: Response) -> poem::Result<Response> {
     let plain = response.take_body().into_bytes().await?;
-    let packed = if plain.len() > QUICK {
+    let packed = if plain.len() <= QUICK {
+        gzip(&plain)
+    } else if let Ok(_turn) = AT_ONCE.try_acquire() {
         let kept = plain.clone();
         tokio::task::spawn_blocking(move || gzip(&kept)).await.ok().flatten()
     } else {
-        gzip(&plain)
+        // The processors have enough to do: it goes as it is.
+        None
     };
     match packed {
         Some(packed) => {

@@ -15,11 +15,12 @@ use poem::{
 use crate::adapters::inbound::http::routes;
 
 /// Headers that a page may send.
-const SENT: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, idempotency-key, if-match, if-none-match, x-request-id");
+const SENT: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, tracestate, x-request-id",
+);
 /// Headers of an answer that a page may read.
 const READ: HeaderValue = HeaderValue::from_static(
-    "etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, x-request-id",
+    "etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, traceresponse, x-request-id",
 );
 /// How long a browser remembers the answer to its question, in seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");

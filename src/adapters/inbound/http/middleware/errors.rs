@@ -3,7 +3,7 @@
 use std::{error::Error, panic::AssertUnwindSafe, sync::Arc};
 
 use dlc_application::{operations::readiness::Readiness, ports::connection::ConnectFailure};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::lazy};
 use poem::{
     Body, Endpoint, Request, Response,
     http::{HeaderValue, Method, StatusCode, Uri, header},
@@ -40,7 +40,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
             route: routes::find(request.uri().path()),
             handled: self.requests.enter(),
         };
-        let answered = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        // Lazily, so that what the inner endpoints do before their first wait is caught as well.
+        let answer = lazy(|_| self.inner.call(request)).flatten();
+        let answered = AssertUnwindSafe(answer).catch_unwind();
         answered.map(move |answered| {
             let problem = match answered {
                 Ok(Ok(response)) => {

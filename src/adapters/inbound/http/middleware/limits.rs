@@ -2,19 +2,38 @@
 //!
 //! poem's own size limit answers 411 to every request without a Content-Length, GETs included, so this one stands here.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use futures_util::{
     FutureExt,
     future::{Either, ready},
 };
+use http_body_util::{BodyExt, combinators::BoxBody};
+use hyper::body::Bytes;
 use poem::{
     Body, Endpoint, Request, Response,
-    http::{Method, header},
+    http::{Method, StatusCode, header},
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::bytes::BytesMut;
 
 use super::rates::UsedUp;
-use crate::adapters::inbound::http::problem::Problem;
+use crate::adapters::inbound::http::{admission::overloaded, problem::Problem};
+
+/// Memory for bodies that are being read or worked on, in bytes; four of the largest ones if that is more.
+const MEMORY: usize = 64 * 1024 * 1024;
+
+impl<E> Limited<E> {
+    pub(super) fn new(inner: E, timeout: Duration, max_body_bytes: usize) -> Self {
+        let memory = MEMORY.max(max_body_bytes.saturating_mul(4));
+        Self {
+            inner,
+            timeout,
+            max_body_bytes,
+            memory: Semaphore::new(memory.min(Semaphore::MAX_PERMITS)),
+        }
+    }
+}
 
 pub(super) struct Limited<E> {
     pub(super) inner: E,
@@ -22,32 +41,28 @@ pub(super) struct Limited<E> {
     pub(super) timeout: Duration,
     /// Largest body in bytes.
     pub(super) max_body_bytes: usize,
+    /// Bytes that all bodies together may take.
+    pub(super) memory: Semaphore,
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Limited<E> {
     type Output = Response;
 
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
-        let answer = match self.judge(&request) {
+        match self.judge(&request) {
             Judgement::Refused(problem) => Either::Left(ready(Err(problem.into()))),
-            Judgement::Fits => Either::Right(Either::Left(self.inner.call(request))),
-            // Few clients do this; the others carry no more than a pointer for it.
-            Judgement::Unmeasured => Either::Right(Either::Right(Box::pin(self.measured(request)))),
-        };
-        tokio::time::timeout(self.timeout, answer).map(|answer| {
-            answer.unwrap_or_else(|_| {
-                Err(Problem::unavailable("request_timeout", "the request took too long and was given up").into())
-            })
-        })
+            Judgement::Empty => Either::Right(Either::Left(self.in_time(request))),
+            // Reading needs a state of its own; whoever has nothing to read carries no more than a pointer for it.
+            Judgement::HasBody => Either::Right(Either::Right(Box::pin(self.read(request)))),
+        }
     }
 }
 
 /// What can be said of a request before its body is read.
 enum Judgement {
     Refused(Problem),
-    Fits,
-    /// It has a body of a length that it does not tell.
-    Unmeasured,
+    Empty,
+    HasBody,
 }
 
 impl<E: Endpoint<Output = Response>> Limited<E> {
@@ -59,20 +74,67 @@ impl<E: Endpoint<Output = Response>> Limited<E> {
             *request.method(),
             Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
         ) {
-            return Judgement::Fits;
+            return Judgement::Empty;
         }
         let length = request.headers().get(header::CONTENT_LENGTH);
         match length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok()) {
+            Some(0) => Judgement::Empty,
             Some(length) if length > self.max_body_bytes => Judgement::Refused(Problem::too_large()),
-            Some(_) => Judgement::Fits,
-            None => Judgement::Unmeasured,
+            _ => Judgement::HasBody,
         }
     }
 
-    /// Reads the body first, and no further than the limit.
-    async fn measured(&self, mut request: Request) -> poem::Result<Response> {
-        let bytes = request.take_body().into_bytes_limit(self.max_body_bytes).await?;
+    fn in_time(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
+        tokio::time::timeout(self.timeout, self.inner.call(request)).map(|answer| {
+            answer.unwrap_or_else(|_| {
+                Err(Problem::unavailable("request_timeout", "the request took too long and was given up").into())
+            })
+        })
+    }
+
+    /// Reads the body before anything is done for its sender: whoever sends slowly takes no place among those who are worked on.
+    async fn read(&self, mut request: Request) -> poem::Result<Response> {
+        let body: BoxBody<Bytes, io::Error> = request.take_body().into();
+        let read = tokio::time::timeout(self.timeout, self.bytes(body)).await;
+        let (bytes, _held) = read.map_err(|_| {
+            let detail = "the body did not come in time";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+        })??;
         request.set_body(Body::from_bytes(bytes));
-        self.inner.call(request).await
+        self.in_time(request).await
+    }
+
+    /// A whole body, and its share of the memory for bodies. Only what has come takes memory, and only that is counted.
+    async fn bytes(
+        &self,
+        mut body: BoxBody<Bytes, io::Error>,
+    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Problem> {
+        let (mut first, mut more) = (Bytes::new(), BytesMut::new());
+        let mut held: Option<SemaphorePermit<'_>> = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::invalid_body("it could not be read"))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len() + more.len() + data.len() > self.max_body_bytes {
+                return Err(Problem::too_large());
+            }
+            let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let share = self.memory.try_acquire_many(length).map_err(|_| overloaded())?;
+            match &mut held {
+                Some(held) => held.merge(share),
+                None => held = Some(share),
+            }
+            if first.is_empty() {
+                first = data;
+            } else {
+                more.extend_from_slice(&data);
+            }
+        }
+        if more.is_empty() {
+            return Ok((first, held));
+        }
+        let mut whole = BytesMut::with_capacity(first.len() + more.len());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&more);
+        Ok((whole.freeze(), held))
     }
 }

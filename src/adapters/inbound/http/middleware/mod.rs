@@ -31,11 +31,7 @@ pub(super) fn wrap(
     requests: Requests,
     origins: &[String],
 ) -> impl Endpoint<Output = Response> + 'static {
-    let limited = limits::Limited {
-        inner: routes,
-        timeout: limits.request_timeout,
-        max_body_bytes: limits.max_body_bytes,
-    };
+    let limited = limits::Limited::new(routes, limits.request_timeout, limits.max_body_bytes);
     let answering = errors::Answering {
         inner: protocol::Conforming { inner: limited },
         readiness,

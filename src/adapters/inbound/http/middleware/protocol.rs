@@ -26,12 +26,13 @@ impl<E: Endpoint<Output = Response>> Endpoint for Conforming<E> {
 
 fn refusal(request: &Request) -> Option<Problem> {
     let headers = request.headers();
-    if request.version() == Version::HTTP_11 && headers.get_all(header::HOST).iter().count() != 1 {
-        let detail = "a request of HTTP/1.1 names its host, once";
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let detail = "a request names its host, once";
         return Some(Problem::new(StatusCode::BAD_REQUEST, "host_missing", detail));
     }
-    let coding = headers.get(header::CONTENT_ENCODING);
-    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let detail = "the body's content encoding is not known here; send it as it is";
         return Some(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

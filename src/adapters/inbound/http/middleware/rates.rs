@@ -27,6 +27,9 @@ use crate::adapters::inbound::http::{RateLimit, client::TrustedProxies, gate};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
+/// How often buckets that are full again are dropped, at least.
+const SWEPT_EVERY: Duration = Duration::from_secs(60);
+
 /// Among a request's extensions: its client has used up what it may, and may ask again after so many seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UsedUp(pub(super) u32);
@@ -87,10 +90,10 @@ impl Buckets {
         }
     }
 
-    /// Drops buckets that are full again, so that memory is bounded by the clients of one window.
+    /// Drops buckets that are full again, so that memory is bounded by the clients of one window and a minute.
     fn sweep(&self) {
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        if swept.elapsed() < self.limit.window {
+        if swept.elapsed() < self.limit.window.min(SWEPT_EVERY) {
             return;
         }
         *swept = Instant::now();
