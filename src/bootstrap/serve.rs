@@ -15,7 +15,10 @@ use dlc_application::{
     ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
 };
 use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlKeptAnswers, SqlMonitor};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -111,28 +114,33 @@ pub(super) async fn serve(
         ));
     }
     let connections = services::connection_limits(config);
-    // No time limit here: `leave` keeps the time, and knows requests from connections that only began one.
+    // No time limit here: `leave` keeps the time.
     let server = match transport.clone() {
         None => tokio::spawn(server::serve(listener, endpoint, Plain, connections, stop.clone())),
         Some(tls) => tokio::spawn(server::serve(listener, endpoint, tls, connections, stop.clone())),
     };
 
     let options = services::database_options(config, selected, "serve");
+    // What goes on beside the requests.
+    let mut background = JoinSet::new();
     let database = tokio::select! {
-        opened = start(config, selected, &options, &readiness, &api, migrations) => opened?,
+        opened = start(config, selected, &options, &readiness, &api, migrations, &mut background) => opened?,
         () = signals.leave.cancelled() => {
             readiness.enter(Phase::Stopping);
+            if let Some(traces) = traces {
+                traces.end(TRACES_LIMIT).await;
+            }
             return Ok(Exit::Done);
         }
     };
-    let monitor = tokio::spawn(monitor(options, Arc::clone(&readiness)));
+    background.spawn(monitor(options, Arc::clone(&readiness)));
     let scheme = if transport.is_some() { "https" } else { "http" };
     announce(scheme, &address, selected, started);
 
     signals.leave.cancelled().await;
     readiness.enter(Phase::Stopping);
     // Nobody asks about the database any more, and its last connection should be the writer's, which tidies up.
-    monitor.abort();
+    background.shutdown().await;
     let leave = leave(config, stop, server, &database, traces);
     let exit = tokio::select! {
         clean = leave => if clean { Exit::Done } else { Exit::Failed },
@@ -192,6 +200,7 @@ async fn start(
     readiness: &Arc<Readiness>,
     api: &Api,
     migrations: &'static [Migration],
+    background: &mut JoinSet<()>,
 ) -> Result<Database, Failure> {
     let mut said: Option<Instant> = None;
     let database = dlc_database::connect_and_wait(options, config.database.wait, |error, left| {
@@ -223,12 +232,12 @@ async fn start(
         return Err(Failure::unfit("before serving", finding));
     }
     api.open(&services::services(config, &database));
-    tokio::spawn(forgetting::forget(
+    background.spawn(forgetting::forget(
         SqlKeptAnswers::new(database.clone()),
         Arc::new(SystemClock),
     ));
     readiness.database_answered(Duration::ZERO);
-    tokio::spawn(async move {
+    background.spawn(async move {
         let mut rounds = tokio::time::interval(EXAMINED_EVERY);
         loop {
             rounds.tick().await;

@@ -31,7 +31,10 @@ on_both_engines! {
             server.post("/api/coupons/claim", json!({"user_id": "u", "coupon_name": name})).await;
             let again = post(&server, "k", path, coupon).await;
             assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "{again:?}");
-            assert_eq!((&again.body, again.header("location")), (&first.body, first.header("location")));
+            for header in ["location", "content-type"] {
+                assert_eq!((&again.body, again.header(header)), (&first.body, first.header(header)));
+            }
+            assert_eq!(first.header("content-type"), "application/json; charset=utf-8");
         }
         assert_eq!(server.database.number("SELECT count(*) FROM coupons").await, 2);
     }

@@ -96,9 +96,10 @@ impl<T: Type> Payload for Answered<T> {
     }
 }
 
-impl<T: Send> IntoResponse for Answered<T> {
+impl<T: Type> IntoResponse for Answered<T> {
     fn into_response(self) -> Response {
-        self.text.into_response()
+        let content_type = <Self as Payload>::CONTENT_TYPE;
+        Response::builder().content_type(content_type).body(self.text)
     }
 }
 
