@@ -2,9 +2,8 @@
 //!
 //! Both are made once and kept compressed; the page is 1.6 MB of script.
 
-use std::{collections::HashMap, io::Write, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use flate2::{Compression, write::GzEncoder};
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
     endpoint::BoxEndpoint,
@@ -16,7 +15,7 @@ use poem_openapi::{
     registry::{MetaApi, Registry},
 };
 
-use super::{Documented, middleware::accepts_gzip};
+use super::{Documented, gzip};
 
 /// The API's name in the document.
 pub(super) const TITLE: &str = "dlc";
@@ -133,12 +132,7 @@ const EXPLORER_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; s
 
 impl Page {
     fn new(content_type: &'static str, text: String, policy: Option<&'static str>) -> Self {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
-        // Writing to memory does not fail; an empty result would only mean that nobody gets the short form.
-        let gzip = encoder
-            .write_all(text.as_bytes())
-            .and_then(|()| encoder.finish())
-            .unwrap_or_default();
+        let gzip = gzip::packed(text.as_bytes(), 6).unwrap_or_default();
         let etag = format!("\"{VERSION}-{:x}\"", checksum(text.as_bytes()));
         Self {
             content_type,
@@ -164,7 +158,7 @@ impl Page {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
         response = response.content_type(self.content_type);
-        if accepts_gzip(request.headers()) && !self.gzip.is_empty() {
+        if gzip::is_accepted(request.headers()) && !self.gzip.is_empty() {
             response
                 .header(header::CONTENT_ENCODING, "gzip")
                 .body(self.gzip.clone())

@@ -12,6 +12,7 @@ mod exposition;
 mod fields;
 mod gate;
 mod greetings;
+mod gzip;
 mod health;
 mod idempotency;
 mod metrics;

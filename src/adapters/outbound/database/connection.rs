@@ -31,7 +31,7 @@ use tracing::log::LevelFilter;
 
 use crate::{
     error,
-    idempotency::KeysAtWork,
+    keys::KeysAtWork,
     reads::{ReadPool, ReadSource},
     statistics::Counters,
     turnstile::{Turn, Turnstile},

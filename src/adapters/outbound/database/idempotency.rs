@@ -1,14 +1,10 @@
 //! Keys of requests that may come again: looked at first, kept with the effect, forgotten after a day.
 //!
-//! That a request is still being worked on is known without waiting for it: by a set in this process, and for other instances
+//! That a request is still being worked on is known without waiting for it: by a set in this process (`keys`), and for other instances
 //! on PostgreSQL by an advisory lock that ends with the transaction. On SQLite another process queues for the one writer, and
 //! finds the answer when its turn comes. Not here: what an answer looks like.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -30,38 +26,6 @@ const FORGOTTEN_AT_ONCE: u32 = 1_000;
 
 /// Between two of them: whoever waits to write goes first.
 const BREATH: Duration = Duration::from_millis(50);
-
-type Id = (String, &'static str, String);
-
-/// The keys that this process is working on. Cloning shares them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KeysAtWork(Arc<Mutex<HashSet<Id>>>);
-
-/// A key while it is worked on.
-pub(crate) struct KeyAtWork {
-    at_work: KeysAtWork,
-    id: Id,
-}
-
-impl KeysAtWork {
-    /// Takes a key; `None` while somebody has it.
-    pub(crate) fn take(&self, request: &KeyedRequest) -> Option<KeyAtWork> {
-        let id = (request.principal.clone(), request.route, request.key.clone());
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Lazily: a key that was made and not given out would be given back.
-        taken.insert(id.clone()).then(|| KeyAtWork {
-            at_work: self.clone(),
-            id,
-        })
-    }
-}
-
-impl Drop for KeyAtWork {
-    fn drop(&mut self) {
-        let mut taken = self.at_work.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.remove(&self.id);
-    }
-}
 
 /// SHA-256 over texts, each with its length, so that no two lists of texts are one.
 fn digest(texts: &[&str]) -> [u8; 32] {
@@ -182,22 +146,6 @@ impl KeptAnswers for SqlKeptAnswers {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_worked_on_once_at_a_time_and_free_again_afterwards() {
-        let keys = KeysAtWork::default();
-        let request = |principal: &str| KeyedRequest {
-            principal: principal.to_owned(),
-            route: "POST /a",
-            key: "k".to_owned(),
-            content: String::new(),
-        };
-        let first = keys.take(&request("ann"));
-        assert!(first.is_some() && keys.take(&request("ann")).is_none());
-        assert!(keys.take(&request("bob")).is_some());
-        drop(first);
-        assert!(keys.take(&request("ann")).is_some());
-    }
 
     #[test]
     fn a_digest_tells_apart_where_one_text_ends_and_the_next_begins() {

@@ -14,6 +14,7 @@ mod entity;
 mod error;
 mod idempotency;
 mod inspection;
+mod keys;
 mod migrator;
 mod monitor;
 mod ping;

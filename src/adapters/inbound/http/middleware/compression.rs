@@ -3,9 +3,8 @@
 //! Answers that must not be stored are left as they are: they hold secrets, and the length of a compressed secret beside a text
 //! of the caller's choice tells of the secret (BREACH). Pages that never change are kept compressed (`document`).
 
-use std::{io::Write, num::NonZeroUsize, sync::LazyLock};
+use std::{num::NonZeroUsize, sync::LazyLock};
 
-use flate2::{Compression, write::GzEncoder};
 use futures_util::{
     TryFutureExt,
     future::{Either, ready},
@@ -17,6 +16,8 @@ use poem::{
     http::{HeaderMap, HeaderValue, header},
 };
 use tokio::sync::Semaphore;
+
+use crate::adapters::inbound::http::gzip;
 
 /// Smallest body in bytes that is worth it: below, it fits into one packet either way.
 const WORTHWHILE: u64 = 1_024;
@@ -37,7 +38,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Compressed<E> {
     type Output = Response;
 
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
-        let is_wanted = accepts_gzip(request.headers());
+        let is_wanted = gzip::is_accepted(request.headers());
         self.inner.call(request).and_then(move |mut response| {
             if is_worthwhile(&mut response) && is_wanted {
                 // Few answers are, so the others carry no more than a pointer for it.
@@ -67,10 +68,13 @@ fn is_worthwhile(response: &mut Response) -> bool {
 async fn packed(mut response: Response) -> poem::Result<Response> {
     let plain = response.take_body().into_bytes().await?;
     let packed = if plain.len() <= QUICK {
-        gzip(&plain)
+        gzip::packed(&plain, LEVEL)
     } else if let Ok(_turn) = AT_ONCE.try_acquire() {
         let kept = plain.clone();
-        tokio::task::spawn_blocking(move || gzip(&kept)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || gzip::packed(&kept, LEVEL))
+            .await
+            .ok()
+            .flatten()
     } else {
         // The processors have enough to do: it goes as it is.
         None
@@ -83,13 +87,6 @@ async fn packed(mut response: Response) -> poem::Result<Response> {
         None => response.set_body(Body::from_bytes(plain)),
     }
     Ok(response)
-}
-
-fn gzip(plain: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::new(LEVEL));
-    // Writing to memory does not fail; if it did, the answer would go as it is.
-    encoder.write_all(plain).ok()?;
-    encoder.finish().ok()
 }
 
 fn mark(headers: &mut HeaderMap) {
@@ -111,61 +108,4 @@ fn is_compressible(headers: &HeaderMap) -> bool {
     let is_text = kind.starts_with("text/") || kind.contains("json") || kind.contains("yaml");
     let is_secret = text(header::CACHE_CONTROL).is_some_and(|control| control.contains("no-store"));
     is_text && !is_secret && !headers.contains_key(header::CONTENT_ENCODING)
-}
-
-/// Whether a client takes gzip: it names it, or everything, and does not refuse it by `q=0`.
-pub(in crate::adapters::inbound::http) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let quality_of = |wanted: [&str; 2]| {
-        let of_one = |coding: &str| {
-            let mut parts = coding.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
-            wanted.contains(&name.as_str()).then_some(quality.unwrap_or(1.0))
-        };
-        let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
-        lines
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .find_map(of_one)
-    };
-    // gzip's own word counts before that for everything.
-    let quality = quality_of(["gzip", "x-gzip"]).or_else(|| quality_of(["*", "*"]));
-    quality.is_some_and(|quality| quality > 0.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_sent_to_whoever_takes_it() {
-        let accepts = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
-            accepts_gzip(&headers)
-        };
-        for yes in [
-            "gzip",
-            "br, gzip;q=0.5",
-            "GZIP",
-            "x-gzip",
-            "*",
-            "*;q=0, gzip",
-            "deflate,gzip;q=1.0",
-        ] {
-            assert!(accepts(yes), "{yes}");
-        }
-        for no in [
-            "",
-            "br",
-            "gzip;q=0",
-            "gzip; q=0.0, br",
-            "*;q=0",
-            "gzip;q=0, *",
-            "identity",
-        ] {
-            assert!(!accepts(no), "{no}");
-        }
-        assert!(!accepts_gzip(&HeaderMap::new()));
-    }
 }

@@ -21,7 +21,6 @@ use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Response, http::HeaderValue};
 
 use super::{Limits, Requests, client::TrustedProxies};
-pub(super) use compression::accepts_gzip;
 
 /// Wraps the routes.
 pub(super) fn wrap(
