@@ -29,7 +29,7 @@ use crate::{
         },
         http::document,
     },
-    config::{self, Config, ConfigError, Flag, Sources},
+    config::{self, Config, ConfigError, Flag, Sources, log::LogLevel},
     telemetry,
 };
 
@@ -143,7 +143,11 @@ impl Session {
                 });
                 // Said once: to people as an error, to machines as an event of the log that they read anyway.
                 match served {
-                    Err(failure) if config.log.format.is_json(io::stderr().is_terminal()) => {
+                    // A log that is switched off must not swallow it.
+                    Err(failure)
+                        if config.log.level != LogLevel::Off
+                            && config.log.format.is_json(io::stderr().is_terminal()) =>
+                    {
                         let (code, exit_code) = (failure.code, failure.exit as u8);
                         tracing::error!(code, exit_code, hint = failure.hint, "{}", failure.message);
                         Ok(failure.exit)

@@ -206,6 +206,99 @@ async fn sigterm_under_load_loses_no_request() {
     assert!(all > 64, "{all} requests are no load");
 }
 
+/// The same over HTTP/2, several requests at a time on each connection.
+async fn ask_over_http2_until_closed(address: String) -> (usize, Vec<String>) {
+    let (mut answered, mut lost) = (0, Vec::new());
+    while let Ok(stream) = TcpStream::connect(&address).await {
+        let Ok((sender, connection)) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await else {
+            continue;
+        };
+        tokio::spawn(connection);
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (mut sender, uri) = (sender.clone(), format!("http://{address}/api/v1/coupons/none"));
+            asking.spawn(async move {
+                let (mut answered, mut lost) = (0, Vec::new());
+                while sender.ready().await.is_ok() {
+                    let request = Request::get(&uri).body(Empty::<Bytes>::new()).unwrap();
+                    match sender.send_request(request).await {
+                        Ok(answer) if answer.status() == 404 => answered += 1,
+                        Ok(answer) => lost.push(answer.status().to_string()),
+                        // Nothing of it was sent: no request was lost.
+                        Err(error) if error.is_canceled() => {}
+                        Err(error) => lost.push(format!("{error:?}")),
+                    }
+                }
+                (answered, lost)
+            });
+        }
+        for (more, others) in asking.join_all().await {
+            answered += more;
+            lost.extend(others);
+        }
+    }
+    (answered, lost)
+}
+
+#[tokio::test]
+async fn sigterm_under_load_over_http_2_loses_no_request() {
+    let server = server(&[]).await;
+    let address = server.address().to_owned();
+    let clients: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(ask_over_http2_until_closed(address.clone())))
+        .collect();
+    let busy = Instant::now();
+    while busy.elapsed() < Duration::from_millis(500) {
+        assert_eq!(server.get("/readyz").await.status, 200);
+    }
+    server.signal(Signal::TERM);
+    let stopped = server.finished().await;
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    let mut all = 0;
+    for client in clients {
+        let (answered, lost) = client.await.unwrap();
+        assert!(lost.is_empty(), "after {answered} answers: {lost:?}");
+        all += answered;
+    }
+    assert!(all > 64, "{all} requests are no load");
+}
+
+#[tokio::test]
+async fn over_http_2_a_client_that_takes_nothing_and_pings_is_let_go() {
+    let server = server(&[("DLC_SERVER__HEADER_TIMEOUT", "1s")]).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    // No byte of an answer's body may be sent: SETTINGS_INITIAL_WINDOW_SIZE is 0.
+    let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    // GET http:/ /openapi.json (RFC 7541: indexed method and scheme, literal path and authority)
+    let path = b"/openapi.json";
+    let head = [
+        &[0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()][..],
+        path,
+        &[0x01, 0x01, b'x'],
+    ]
+    .concat();
+    let request = frame(1, 0x5, 1, &head);
+    stream
+        .write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &request].concat())
+        .await
+        .unwrap();
+    let ping = frame(6, 0, 0, &[0; 8]);
+    let started = Instant::now();
+    let mut taken = [0; 4096];
+    loop {
+        let sent = stream.write_all(&ping).await;
+        let read = tokio::time::timeout(Duration::from_millis(200), stream.read(&mut taken)).await;
+        if sent.is_err() || matches!(read, Ok(Ok(0) | Err(_))) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "it is still there");
+    }
+}
+
 async fn open_files(server: &Server) -> usize {
     let metrics = server.get("/metrics").await.text;
     let line = metrics.lines().find_map(|line| line.strip_prefix("process_open_fds "));

@@ -97,6 +97,16 @@ async fn the_level_comes_from_whichever_name_people_know() {
 }
 
 #[tokio::test]
+async fn a_start_that_fails_is_told_even_where_nothing_is_logged() {
+    let dlc = Dlc::new()
+        .env("DATABASE_URL", "postgres://u@127.0.0.1:9/dlc_test")
+        .env("DLC_LOG__FORMAT", "json")
+        .env("DLC_LOG__LEVEL", "off");
+    let failed = dlc.run(&["serve", "--port", "0", "--wait", "0s"]).await;
+    failed.assert_error(69, "connection refused");
+}
+
+#[tokio::test]
 async fn a_slow_statement_is_warned_of_with_its_duration_and_without_its_values() {
     let server = Server::start(Database::migrated(Engine::Postgres).await).await;
     server.post("/api/v1/coupons", json!({"name": "c", "amount": 1})).await;

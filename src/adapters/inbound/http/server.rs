@@ -48,7 +48,7 @@ use super::refusals::Worded;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection without a request stays when the service leaves: its next request may be on its way.
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How long a connection may be without any progress when the service leaves.
 const LEAVING: Duration = Duration::from_secs(1);
