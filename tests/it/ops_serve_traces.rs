@@ -200,6 +200,9 @@ on_both_engines! {
         let mine = requests.iter().find(|seen| seen.trace() == TRACE).unwrap();
         assert_eq!((mine.parent().as_str(), mine.span.trace_state.as_str()), (CALLER, "a=1"));
         assert!(spans.iter().all(|seen| seen.trace() != other), "it was not to be recorded");
+        // Nor did what was done for it become a trace of its own.
+        let is_of_a_request = |seen: &&Seen| requests.iter().any(|request| request.trace() == seen.trace());
+        assert_eq!(spans.iter().filter(is_of_a_request).count(), spans.len());
         for request in requests.iter().filter(|seen| seen.trace() != TRACE) {
             assert_eq!(request.parent(), "");
         }
