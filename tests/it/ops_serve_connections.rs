@@ -183,12 +183,14 @@ async fn ask_until_closed(address: String) -> (usize, Vec<String>) {
     (answered, lost)
 }
 
-#[tokio::test]
-async fn sigterm_under_load_loses_no_request() {
+/// Asks the server to leave in the middle of clients' requests, and counts with them.
+async fn assert_nothing_is_lost<C>(clients: usize, client: impl Fn(String) -> C)
+where
+    C: Future<Output = (usize, Vec<String>)> + Send + 'static,
+{
     let server = server(&[]).await;
-    let address = server.address().to_owned();
-    let clients: Vec<_> = (0..32)
-        .map(|_| tokio::spawn(ask_until_closed(address.clone())))
+    let clients: Vec<_> = (0..clients)
+        .map(|_| tokio::spawn(client(server.address().to_owned())))
         .collect();
     let busy = Instant::now();
     while busy.elapsed() < Duration::from_millis(500) {
@@ -204,6 +206,11 @@ async fn sigterm_under_load_loses_no_request() {
         all += answered;
     }
     assert!(all > 64, "{all} requests are no load");
+}
+
+#[tokio::test]
+async fn sigterm_under_load_loses_no_request() {
+    assert_nothing_is_lost(32, ask_until_closed).await;
 }
 
 /// The same over HTTP/2, several requests at a time on each connection.
@@ -242,25 +249,7 @@ async fn ask_over_http2_until_closed(address: String) -> (usize, Vec<String>) {
 
 #[tokio::test]
 async fn sigterm_under_load_over_http_2_loses_no_request() {
-    let server = server(&[]).await;
-    let address = server.address().to_owned();
-    let clients: Vec<_> = (0..4)
-        .map(|_| tokio::spawn(ask_over_http2_until_closed(address.clone())))
-        .collect();
-    let busy = Instant::now();
-    while busy.elapsed() < Duration::from_millis(500) {
-        assert_eq!(server.get("/readyz").await.status, 200);
-    }
-    server.signal(Signal::TERM);
-    let stopped = server.finished().await;
-    assert_eq!(stopped.code, 0, "{stopped:?}");
-    let mut all = 0;
-    for client in clients {
-        let (answered, lost) = client.await.unwrap();
-        assert!(lost.is_empty(), "after {answered} answers: {lost:?}");
-        all += answered;
-    }
-    assert!(all > 64, "{all} requests are no load");
+    assert_nothing_is_lost(4, ask_over_http2_until_closed).await;
 }
 
 #[tokio::test]

@@ -10,9 +10,10 @@ use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
+    task::JoinHandle,
 };
 
-use crate::harness::{Database, Engine, OnEngine, Server, on_both_engines, send};
+use crate::harness::{Database, Engine, Holder, OnEngine, Server, on_both_engines, send};
 
 on_both_engines! {
     async fn ctrl_c_ends_it_with_exit_0_and_requests_in_flight_are_answered(server: Server) {
@@ -37,14 +38,20 @@ on_both_engines! {
     }
 }
 
-#[tokio::test]
-async fn a_second_signal_forces_the_end_with_exit_1() {
-    let server = Server::on(Engine::Postgres).await;
-    server.post("/api/coupons", json!({"name": "c", "amount": 1})).await;
+/// A claim that waits for a row, and whoever holds that.
+async fn in_flight(server: &Server) -> (Holder, JoinHandle<reqwest::Result<reqwest::Response>>) {
+    server.post("/api/coupons", json!({"name": "c", "amount": 5})).await;
     let holder = server.database.hold_coupons().await;
     let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
     let claim = tokio::spawn(claim.json(&json!({"user_id": "u", "coupon_name": "c"})).send());
     server.until_busy_with(1).await;
+    (holder, claim)
+}
+
+#[tokio::test]
+async fn a_second_signal_forces_the_end_with_exit_1() {
+    let server = Server::on(Engine::Postgres).await;
+    let (holder, claim) = in_flight(&server).await;
     server.signal(Signal::TERM);
     server.until_logged("asked to stop").await;
     server.signal(Signal::TERM);
@@ -75,11 +82,7 @@ async fn first_it_is_not_ready_then_nobody_gets_in_then_requests_end_and_the_dat
         .env("DLC_DATABASE__LOCK_TIMEOUT", "60s")
         .env("DLC_DATABASE__STATEMENT_TIMEOUT", "60s");
     let server = Server::start_as(database, dlc, &[]).await;
-    server.post("/api/coupons", json!({"name": "c", "amount": 5})).await;
-    let holder = server.database.hold_coupons().await;
-    let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
-    let claim = tokio::spawn(claim.json(&json!({"user_id": "u", "coupon_name": "c"})).send());
-    server.until_busy_with(1).await;
+    let (holder, claim) = in_flight(&server).await;
     server.signal(Signal::TERM);
     // Whoever asks is told to send nothing more, while everybody who comes is still served.
     server.until("/readyz", 503).await;
@@ -118,11 +121,7 @@ async fn what_does_not_end_in_time_is_cut_off_with_exit_1() {
         .env("DLC_DATABASE__STATEMENT_TIMEOUT", "60s")
         .env("DLC_SERVER__REQUEST_TIMEOUT", "90s");
     let server = Server::start_as(database, dlc, &[]).await;
-    server.post("/api/coupons", json!({"name": "c", "amount": 5})).await;
-    let holder = server.database.hold_coupons().await;
-    let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
-    let claim = tokio::spawn(claim.json(&json!({"user_id": "u", "coupon_name": "c"})).send());
-    server.until_busy_with(1).await;
+    let (holder, claim) = in_flight(&server).await;
     let stopped = server.stop().await;
     assert_eq!(stopped.code, 1, "{stopped:?}");
     assert!(stopped.stderr.contains("stop_forced"), "{stopped:?}");

@@ -20,7 +20,7 @@ pub mod snapshot;
 mod terminal;
 
 pub use collector::{Collector, Seen};
-pub use database::{Database, Empty, Engine};
+pub use database::{Database, Empty, Engine, Holder};
 pub use dlc::{Dlc, Finished, Running};
 pub use https::{Https, HttpsConnection, der};
 pub use pgbouncer::{PgBouncer, Prepared};
