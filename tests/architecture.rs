@@ -81,7 +81,7 @@ fn each_ring_depends_on_nothing_but_what_is_listed_here() {
     assert_eq!(dependencies("src/domain/Cargo.toml"), set(&["chrono", "thiserror"]));
     assert_eq!(
         dependencies("src/application/Cargo.toml"),
-        set(&["async-trait", "chrono", "dlc-domain", "thiserror", "tracing"])
+        set(&["async-trait", "chrono", "dlc-domain", "secrecy", "thiserror", "tracing"])
     );
     assert_eq!(
         dependencies("migration/Cargo.toml"),

@@ -5,6 +5,9 @@
 
 pub mod coupons;
 pub mod greetings;
+pub mod passwords;
+pub mod sessions;
 mod text;
+pub mod users;
 
 pub use text::TextError;

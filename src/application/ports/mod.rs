@@ -1,12 +1,18 @@
 //! Every trait that the outside satisfies, one file per collaborator, with the errors that travel through them.
 
+pub mod audit;
 pub mod clock;
 pub mod connection;
 pub mod coupons;
+pub mod greetings;
 pub mod idempotency;
 pub mod inspection;
 pub mod migrations;
 pub mod monitoring;
+pub mod passwords;
+pub mod sessions;
 mod storage;
+pub mod tokens;
+pub mod users;
 
 pub use storage::{StorageError, StorageErrorKind};
