@@ -157,6 +157,7 @@ mod tests {
         }
         assert_eq!(choose("Ada.Lovelace1!"), Err(PasswordError::Username));
         assert!(choose("ada.lovelace likes tulips").is_ok());
+        assert!(choose("482-test-9173652").is_ok());
     }
 
     #[test]

@@ -5,237 +5,26 @@
 //! of the lists that attackers use.
 
 /// Words that passwords of the published lists of leaks are made of, most of them of several together.
-const WORDS: &[&str] = &[
-    "access",
-    "account",
-    "admin",
-    "adminadmin",
-    "administrator",
-    "adobe",
-    "alexander",
-    "amanda",
-    "andrea",
-    "andrew",
-    "angel",
-    "angels",
-    "anthony",
-    "apple",
-    "arsenal",
-    "asdf",
-    "asdfasdf",
-    "asdfgh",
-    "asdfghjkl",
-    "ashley",
-    "august",
-    "austin",
-    "autumn",
-    "babygirl",
-    "bailey",
-    "banana",
-    "barcelona",
-    "baseball",
-    "basketball",
-    "batman",
-    "beautiful",
-    "benjamin",
-    "blink",
-    "brandon",
-    "buster",
-    "butterfly",
-    "carlos",
-    "carolina",
-    "changeit",
-    "changeme",
-    "changemenow",
-    "charlie",
-    "cheese",
-    "chelsea",
-    "chicken",
-    "chocolate",
-    "christian",
-    "christopher",
-    "coffee",
-    "computer",
-    "cookie",
-    "correcthorsebatterystaple",
-    "dallas",
-    "daniel",
-    "danielle",
-    "database",
-    "december",
-    "default",
-    "defaultpassword",
-    "diamond",
-    "dlc",
-    "dolphin",
-    "donald",
-    "dragon",
-    "drowssap",
-    "elephant",
-    "elizabeth",
-    "family",
-    "february",
-    "ferrari",
-    "flower",
-    "football",
-    "forever",
-    "freedom",
-    "friend",
-    "friends",
-    "fuckyou",
-    "garfield",
-    "ginger",
-    "google",
-    "gorgeous",
-    "guest",
-    "hannah",
-    "harley",
-    "heather",
-    "hello",
-    "helloworld",
-    "hockey",
-    "hunter",
-    "iloveyou",
-    "iloveyousomuch",
-    "internet",
-    "jackson",
-    "january",
-    "jasmine",
-    "jennifer",
-    "jessica",
-    "jesus",
-    "jesuschrist",
-    "jordan",
-    "joseph",
-    "joshua",
-    "justin",
-    "killer",
-    "kitten",
-    "letmein",
-    "letmeinnow",
-    "letmeinplease",
-    "liverpool",
-    "london",
-    "lovely",
-    "loveme",
-    "loveyou",
-    "maggie",
-    "manchester",
-    "manchesterunited",
-    "marina",
-    "martin",
-    "master",
-    "matrix",
-    "matthew",
-    "melissa",
-    "mercedes",
-    "michael",
-    "michelle",
-    "microsoft",
-    "minecraft",
-    "monday",
-    "monkey",
-    "mother",
-    "mustang",
-    "mypassword",
-    "nathan",
-    "newpassword",
-    "nicholas",
-    "nicole",
-    "november",
-    "october",
-    "orange",
-    "pass",
-    "passpass",
-    "passphrase",
-    "passw",
-    "passwd",
-    "password",
-    "passwordpassword",
-    "passwort",
-    "patrick",
-    "peanut",
-    "pepper",
-    "pokemon",
-    "police",
-    "postgres",
-    "postgresql",
-    "princess",
-    "private",
-    "purple",
-    "qazwsx",
-    "qazwsxedc",
-    "qwer",
-    "qwert",
-    "qwerty",
-    "qwertyqwerty",
-    "qwertyui",
-    "qwertyuiop",
-    "rainbow",
-    "ranger",
-    "rebecca",
-    "richard",
-    "robert",
-    "rockyou",
-    "root",
-    "samantha",
-    "samsung",
-    "scooter",
-    "secret",
-    "secretpassword",
-    "secretsecret",
-    "security",
-    "september",
-    "server",
-    "service",
-    "shadow",
-    "silver",
-    "soccer",
-    "spring",
-    "startrek",
-    "starwars",
-    "sterling",
-    "steven",
-    "summer",
-    "sunday",
-    "sunshine",
-    "superman",
-    "supersecret",
-    "superstar",
-    "swordfish",
-    "system",
-    "taylor",
-    "temporary",
-    "temporarypassword",
-    "test",
-    "tester",
-    "testing",
-    "testpassword",
-    "testtest",
-    "thomas",
-    "thunder",
-    "tigger",
-    "trustno",
-    "trustnoone",
-    "unknown",
-    "user",
-    "username",
-    "vanessa",
-    "victoria",
-    "walmart",
-    "warcraft",
-    "welcome",
-    "welcomehome",
-    "whatever",
-    "william",
-    "windows",
-    "winter",
-    "yankees",
-    "yellow",
-    "zaq",
-    "zxcvbn",
-    "zxcvbnm",
-];
+const WORDS: &str = "\
+    access account admin adminadmin administrator adobe alexander amanda andrea andrew angel angels anthony apple \
+    arsenal asdf asdfasdf asdfgh asdfghjkl ashley august austin autumn babygirl bailey banana barcelona baseball \
+    basketball batman beautiful benjamin blink brandon buster butterfly carlos carolina changeit changeme \
+    changemenow charlie cheese chelsea chicken chocolate christian christopher coffee computer cookie \
+    correcthorsebatterystaple dallas daniel danielle database december default defaultpassword diamond dlc dolphin \
+    donald dragon drowssap elephant elizabeth family february ferrari flower football forever freedom friend \
+    friends fuckyou garfield ginger google gorgeous guest hannah harley heather hello helloworld hockey hunter \
+    iloveyou iloveyousomuch internet jackson january jasmine jennifer jessica jesus jesuschrist jordan joseph \
+    joshua justin killer kitten letmein letmeinnow letmeinplease liverpool london lovely loveme loveyou maggie \
+    manchester manchesterunited marina martin master matrix matthew melissa mercedes michael michelle microsoft \
+    minecraft monday monkey mother mustang mypassword nathan newpassword nicholas nicole november october orange \
+    pass passpass passphrase passw passwd password passwordpassword passwort patrick peanut pepper pokemon police \
+    postgres postgresql princess private purple qazwsx qazwsxedc qwer qwert qwerty qwertyqwerty qwertyui \
+    qwertyuiop rainbow ranger rebecca richard robert rockyou root samantha samsung scooter secret secretpassword \
+    secretsecret security september server service shadow silver soccer spring startrek starwars sterling steven \
+    summer sunday sunshine superman supersecret superstar swordfish system taylor temporary temporarypassword test \
+    tester testing testpassword testtest thomas thunder tigger trustno trustnoone unknown user username vanessa \
+    victoria walmart warcraft welcome welcomehome whatever william windows winter yankees yellow zaq zxcvbn \
+    zxcvbnm";
 
 /// Rows that are typed without thinking, in either direction.
 const ROWS: &[&str] = &[
@@ -262,22 +51,25 @@ pub(super) fn is_common(password: &str) -> bool {
         &undecorated(&letters_for_signs(password)),
     ]
     .into_iter()
-    .any(|text| is_one_or_two_words(text))
+    .any(is_one_or_two_words)
 }
 
 fn is_one_or_two_words(text: &str) -> bool {
-    let is_word = |text: &str| WORDS.contains(&text);
+    let words = || WORDS.split(' ');
+    let is_word = |text: &str| words().any(|word| word == text);
     let is_second = |rest: &str| is_word(rest.trim_matches(|c: char| !c.is_alphabetic()));
     is_word(text)
-        || WORDS
-            .iter()
+        || words()
             .filter_map(|word| text.strip_prefix(word))
             .any(|rest| !rest.is_empty() && is_second(rest))
 }
 
-/// Without what people put before and after a word.
+/// Without what people put before and after a word. More than eight signs are no decoration, but hard to guess themselves.
 fn undecorated(password: &str) -> String {
-    password.trim_matches(|c: char| !c.is_alphabetic()).to_owned()
+    const LONGEST: usize = 8;
+    let word = password.trim_matches(|c: char| !c.is_alphabetic());
+    let decoration = password.chars().count() - word.chars().count();
+    if decoration <= LONGEST { word } else { password }.to_owned()
 }
 
 /// With the letters that people write as signs.
