@@ -27,6 +27,7 @@ mod http_cors;
 mod http_coupons;
 mod http_document;
 mod http_errors;
+mod http_explorer;
 mod http_greetings;
 mod http_health;
 mod http_idempotency;

@@ -3,9 +3,11 @@
 //! - [`Database`]: a database of one's own, migrated or empty, on either engine.
 //! - [`Dlc`]: the real binary, run to its end.
 //! - [`Server`]: the real binary, serving; [`Https`]: a client for one that speaks TLS.
+//! - [`Browser`]: a real one.
 //! - [`Collector`]: takes the traces that it sends.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
+mod browser;
 pub mod certificates;
 mod collector;
 mod database;
@@ -19,6 +21,7 @@ mod server;
 pub mod snapshot;
 mod terminal;
 
+pub use browser::Browser;
 pub use collector::{Collector, Seen};
 pub use database::{Database, Empty, Engine, Holder};
 pub use dlc::{Dlc, Finished, Running};
