@@ -5,7 +5,7 @@
 //! ```text
 //! main → bootstrap → adapters → application → domain          config and telemetry are leaves
 //!                    ├ inbound/cli, inbound/http
-//!                    └ outbound/database, outbound/clock
+//!                    └ outbound/database, outbound/crypto, outbound/clock
 //! ```
 //!
 //! `domain`, `application` and `adapters/outbound/database` are packages in place, so the compiler holds those walls;

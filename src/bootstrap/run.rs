@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::{Parser, error::ErrorKind};
-use dlc_application::ports::{inspection::DatabaseInspector, migrations::SchemaMigrator};
+use dlc_application::ports::{inspection::DatabaseInspector, migrations::SchemaMigrator, tokens::Mint};
 use dlc_database::{Migration, SqlInspector};
 
 use super::{serve, services};
@@ -19,10 +19,10 @@ use crate::{
     adapters::inbound::{
         cli::{
             args::{
-                CheckArgs, Cli, Color, Command, ConfigCommand, DbCommand, DocumentFormat, Global, MigrateCommand,
-                PlanArgs, ServeArgs,
+                AuthCommand, CheckArgs, Cli, Color, Command, ConfigCommand, DbCommand, DocumentFormat, Global,
+                MigrateCommand, PlanArgs, ServeArgs,
             },
-            check, config as config_command,
+            auth, check, config as config_command,
             exit::{Exit, Failure},
             health, migrate,
             printer::Printer,
@@ -158,6 +158,10 @@ impl Session {
             Command::Migrate(command) => self.migrate(command),
             Command::Db(DbCommand::Check(args)) => self.check(args),
             Command::Config(command) => self.config_command(command),
+            Command::Auth(AuthCommand::GenSecret(args)) => {
+                let secret = services::mint()?.signing_secret();
+                Ok(auth::gen_secret(&secret, &args, self.printer))
+            }
             Command::Health(args) => {
                 let flags = flag("--port", "server.port", args.port).into_iter().collect();
                 // Whatever is wrong, a health check answers 0 or 1.
@@ -266,7 +270,10 @@ impl Session {
                 &args,
                 self.printer,
             )),
-            ConfigCommand::GenPassword => config_command::gen_password(self.printer),
+            ConfigCommand::GenPassword => Ok(config_command::gen_password(
+                &services::mint()?.password(),
+                self.printer,
+            )),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
             cli::exit::{Exit, Failure},
             http::{AdmissionLimits, Disclosure, Limits, RateLimit, Services, server::ConnectionLimits},
         },
-        outbound::clock::SystemClock,
+        outbound::{clock::SystemClock, crypto::mint::OsMint},
     },
     config::{Config, ConfigError, SelectedDatabase, auth::CouponAccess, database::PoolerKind, server::Details},
     telemetry::{Traces, Tracing},
@@ -129,6 +129,11 @@ fn migrator_settings(config: &Config, migrations: &'static [Migration]) -> Migra
         table_lock_timeout: config.migrate.table_lock_timeout,
         table_lock_tries: config.migrate.table_lock_tries,
     }
+}
+
+/// The maker of secrets.
+pub(super) fn mint() -> Result<OsMint, Failure> {
+    OsMint::new().map_err(|error| Failure::new(Exit::Failed, "randomness_missing", error.to_string()))
 }
 
 /// The business behind the API.

@@ -178,7 +178,8 @@ impl Config {
     /// Options that exclude each other or cannot work, each in a sentence.
     #[must_use]
     pub fn contradictions(&self) -> Vec<String> {
-        let mut found: Vec<String> = self.tls.contradiction().into_iter().collect();
+        let own = [self.tls.contradiction(), self.auth.contradiction()];
+        let mut found: Vec<String> = own.into_iter().flatten().collect();
         if let Ok(selected) = &self.selected
             && let Some(engine) = self.database.r#type.engine()
             && engine != selected.url.engine()
@@ -245,7 +246,8 @@ impl Config {
         let mut missing = Vec::new();
         if self.profile.is_strict() && self.auth.secret.is_none() {
             missing.push(
-                "no signing secret is configured: set DLC_AUTH__SECRET or DLC_AUTH__SECRET_FILE (32 bytes or more)"
+                "no signing secret is configured: make one with dlc auth gen-secret, and set DLC_AUTH__SECRET or \
+                 DLC_AUTH__SECRET_FILE"
                     .to_owned(),
             );
         }

@@ -32,7 +32,17 @@ pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
     (
         "DLC_AUTH__SECRET",
         "",
-        "Signs access tokens, 32 bytes or more. Required by docker-compose.prod.yml.",
+        "Signs access tokens. Required by docker-compose.prod.yml. Make one: dlc auth gen-secret",
+    ),
+    (
+        "DLC_AUTH__PREVIOUS_SECRET",
+        "",
+        "The secret before it, for a quarter of an hour after it was changed.",
+    ),
+    (
+        "DLC_AUTH__REGISTRATION",
+        "",
+        "Who may make accounts: open, admin or off.",
     ),
     (
         "DLC_AUTH__COUPONS",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Dlc, snapshot};
+use crate::harness::{Dlc, SECRET, snapshot};
 
 async fn show(dlc: Dlc) -> Value {
     let shown = dlc.run(&["config", "show", "--format", "json"]).await;
@@ -256,7 +256,7 @@ async fn a_strict_profile_wants_a_database_and_a_secret() {
     let complete = Dlc::new()
         .env("DLC_PROFILE", "production")
         .env("DATABASE_URL", "postgres://u@h/d")
-        .env("DLC_AUTH__SECRET", &"s".repeat(32));
+        .env("DLC_AUTH__SECRET", SECRET);
     let checked = complete.run(&["config", "check"]).await;
     assert_eq!(
         (checked.code, checked.stdout.as_str()),

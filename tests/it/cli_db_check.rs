@@ -4,7 +4,7 @@ use std::{net::TcpListener, os::unix::fs::PermissionsExt};
 
 use serde_json::Value;
 
-use crate::harness::{Database, Dlc, Engine, Finished, on_both_engines, postgres};
+use crate::harness::{Database, Dlc, Engine, Finished, SECRET, on_both_engines, postgres};
 
 pub(crate) fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
     report["checks"]
@@ -162,7 +162,7 @@ async fn what_is_odd_about_the_configuration_is_a_warning() {
         checked.stdout.contains("did you mean DLC_DATABASE__URL?"),
         "{checked:?}"
     );
-    let secret = database.dlc().file("secret", &"s".repeat(32));
+    let secret = database.dlc().file("secret", SECRET);
     let path = secret.directory().join("secret");
     let secret = secret.env("DLC_AUTH__SECRET_FILE", path.to_str().unwrap());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();

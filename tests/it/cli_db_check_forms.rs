@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Database, Dlc, Engine, LAST, Running, Terminal, on_both_engines, postgres, snapshot};
+use crate::harness::{Database, Dlc, Engine, LAST, Running, SECRET, Terminal, on_both_engines, postgres, snapshot};
 
 on_both_engines! {
     async fn nagios_gets_one_line_and_its_own_exit_codes(database: Database) {
@@ -215,7 +215,7 @@ async fn secretive() -> Vec<(&'static str, Dlc)> {
             let dlc = Dlc::new()
                 .env("DATABASE_URL", &url)
                 .env("PGPASSWORD", "cänary")
-                .env("DLC_AUTH__SECRET", "cänary cänary cänary cänary cänary")
+                .env("DLC_AUTH__SECRET", &format!("cänary {SECRET}"))
                 .env("DLC_DATABASE__MIGRATION_URL", &at("127.0.0.1:9"))
                 .env("RUST_LOG", "trace");
             (name, dlc)

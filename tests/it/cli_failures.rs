@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::harness::{Database, Dlc, Engine, postgres};
+use crate::harness::{Database, Dlc, Engine, SECRET, postgres};
 
 /// Every command that opens a database.
 const COMMANDS: &[&[&str]] = &[
@@ -276,7 +276,7 @@ async fn a_strict_profile_without_database_or_secret_refuses_to_serve() {
         .run(serve)
         .await
         .assert_error(78, "no signing secret is configured");
-    let secret = strict().env("DLC_AUTH__SECRET", &"s".repeat(32));
+    let secret = strict().env("DLC_AUTH__SECRET", SECRET);
     secret.run(serve).await.assert_error(78, "no database is configured");
     let short = Dlc::new().env("DLC_AUTH__SECRET", "cänary").run(serve).await;
     short.assert_error(78, "expected a secret of 32 bytes or more");

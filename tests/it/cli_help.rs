@@ -16,6 +16,8 @@ const COMMANDS: &[&[&str]] = &[
     &["config", "check"],
     &["config", "template"],
     &["config", "gen-password"],
+    &["auth"],
+    &["auth", "gen-secret"],
     &["health"],
     &["openapi"],
 ];

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Database, Dlc, Engine, Server, Terminal, postgres};
+use crate::harness::{Database, Dlc, Engine, SECRET, Server, Terminal, postgres};
 
 /// Begins every secret here.
 const CANARY: &str = "c\u{e4}nary";
@@ -141,7 +141,7 @@ async fn no_secret_is_ever_logged() {
                 .env("DLC_LOG__FORMAT", format)
                 .env("DLC_LOG__LEVEL", "trace")
                 .env("DATABASE_URL", url)
-                .env("DLC_AUTH__SECRET", &format!("{CANARY}{}", "s".repeat(32)))
+                .env("DLC_AUTH__SECRET", &format!("{CANARY} {SECRET}"))
         };
         let server = Server::start_as(database, dlc(&url), &["-vv"]).await;
         let command_line = fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();

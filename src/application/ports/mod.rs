@@ -4,6 +4,7 @@ pub mod audit;
 pub mod clock;
 pub mod connection;
 pub mod coupons;
+pub mod cursors;
 pub mod greetings;
 pub mod idempotency;
 pub mod inspection;

@@ -31,6 +31,9 @@ pub use proxy::Proxy;
 pub use server::{Answer, Server, send};
 pub use terminal::{Terminal, in_a_window_that_closes};
 
+/// A secret that signs nothing but tests.
+pub const SECRET: &str = "tulip-ferry-onyx-moss-copper-lantern";
+
 /// How many migrations the program ships.
 pub const ALL: usize = ::dlc::database::MIGRATIONS.len();
 

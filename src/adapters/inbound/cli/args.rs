@@ -86,6 +86,9 @@ pub enum Command {
     /// Look at the settings and where they come from
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look after the secret that signs access tokens
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// Ask the running service on this machine whether it is ready (exit 0 or 1)
     Health(HealthArgs),
     /// Print the OpenAPI document
@@ -429,6 +432,21 @@ pub enum TemplateFormat {
     Yaml,
     /// Variables
     Env,
+}
+
+/// `dlc auth …`
+#[derive(Debug, Subcommand)]
+pub enum AuthCommand {
+    /// Print a new secret for DLC_AUTH__SECRET, and keep it nowhere
+    GenSecret(GenSecretArgs),
+}
+
+/// `dlc auth gen-secret`
+#[derive(Args, Debug)]
+pub struct GenSecretArgs {
+    /// How to print
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
 }
 
 /// `dlc health`

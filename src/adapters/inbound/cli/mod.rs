@@ -4,6 +4,7 @@
 //! which order (`bootstrap`), what it decides (`application`).
 
 pub mod args;
+pub mod auth;
 pub mod check;
 pub mod config;
 pub mod exit;
