@@ -262,7 +262,7 @@ pub(super) fn is_common(password: &str) -> bool {
         &undecorated(&letters_for_signs(password)),
     ]
     .into_iter()
-    .any(|text| is_one_or_two_words(text))
+    .any(is_one_or_two_words)
 }
 
 fn is_one_or_two_words(text: &str) -> bool {
