@@ -1,11 +1,13 @@
 //! What the tests stand on.
 //!
 //! - [`Database`]: a database of one's own, migrated or empty, on either engine.
+//! - [`accounts::Accounts`]: accounts without a server, on two instances.
 //! - [`Dlc`]: the real binary, run to its end.
 //! - [`Server`]: the real binary, serving; [`Https`]: a client for one that speaks TLS.
 //! - [`Collector`]: takes the traces that it sends.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
+pub mod accounts;
 pub mod certificates;
 mod collector;
 mod database;
