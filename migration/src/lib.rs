@@ -17,6 +17,13 @@ mod m20261121_000003_create_greet_history;
 mod m20261121_000004_create_coupons;
 mod m20261121_000005_create_claims;
 mod m20261121_000006_create_idempotency_keys;
+mod m20261121_000007_create_token_versions;
+mod m20261121_000008_create_sessions;
+mod m20261121_000009_create_refresh_tokens;
+mod m20261121_000010_create_sign_in_failures;
+mod m20261121_000011_create_password_resets;
+mod m20261121_000012_create_audit_events;
+mod m20261121_000013_index_greet_history;
 
 /// Every migration, oldest first. A new one is added at the end, and to nothing else.
 pub const MIGRATIONS: &[Migration] = &[
@@ -26,6 +33,13 @@ pub const MIGRATIONS: &[Migration] = &[
     m20261121_000004_create_coupons::MIGRATION,
     m20261121_000005_create_claims::MIGRATION,
     m20261121_000006_create_idempotency_keys::MIGRATION,
+    m20261121_000007_create_token_versions::MIGRATION,
+    m20261121_000008_create_sessions::MIGRATION,
+    m20261121_000009_create_refresh_tokens::MIGRATION,
+    m20261121_000010_create_sign_in_failures::MIGRATION,
+    m20261121_000011_create_password_resets::MIGRATION,
+    m20261121_000012_create_audit_events::MIGRATION,
+    m20261121_000013_index_greet_history::MIGRATION,
 ];
 
 /// What a migration means for the instances that still run the version before it.

@@ -14,7 +14,7 @@ use dlc_application::{
     },
     ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
 };
-use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SqlKeptAnswers, SqlMonitor};
+use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SeaOrmSessionRepository, SqlKeptAnswers, SqlMonitor};
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::JoinSet,
@@ -234,6 +234,7 @@ async fn start(
     api.open(&services::services(config, &database));
     background.spawn(forgetting::forget(
         SqlKeptAnswers::new(database.clone()),
+        SeaOrmSessionRepository::new(database.clone()),
         Arc::new(SystemClock),
     ));
     readiness.database_answered(Duration::ZERO);

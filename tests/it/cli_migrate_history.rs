@@ -6,7 +6,10 @@ use crate::harness::{
 };
 
 const FIRST: &str = "m20261121_000001_create_bootstrap_metadata";
+/// One that a later one needs.
 const THIRD: &str = "m20261121_000003_create_greet_history";
+/// One that no later one needs.
+const CLAIMS: &str = "m20261121_000005_create_claims";
 
 on_both_engines! {
     async fn an_edited_migration_is_4_with_both_checksums(database: Database) {
@@ -44,8 +47,8 @@ on_both_engines! {
     }
 
     async fn a_migration_that_the_binary_should_know_is_missing_not_newer(database: Database) {
-        let lacking = || database.dlc().with_migrations("without the third");
-        lacking().run(&["migrate", "up"]).await.assert_error(4, &format!("applied, but missing from this binary: {THIRD}"));
+        let lacking = || database.dlc().with_migrations("without claims");
+        lacking().run(&["migrate", "up"]).await.assert_error(4, &format!("applied, but missing from this binary: {CLAIMS}"));
         let status = lacking().run(&["migrate", "status", "--check", "--format", "json"]).await;
         assert_eq!((status.code, &status.json()["error"]["code"]), (4, &"migrations_missing".into()), "{status:?}");
         let verify = lacking().run(&["migrate", "verify"]).await;
@@ -54,19 +57,21 @@ on_both_engines! {
     }
 
     async fn a_gap_is_4_and_is_closed_when_the_schema_proves_it(database: Database) {
-        database.execute(&format!("DELETE FROM seaql_migrations WHERE version = '{THIRD}'")).await;
-        database.dlc().run(&["migrate", "up"]).await.assert_error(4, &format!("out of order, pending although newer ones are applied: {THIRD}"));
-        assert_eq!(database.dlc().run(&["migrate", "status", "--check"]).await.code, 4);
-        let mended = database.dlc().run(&["migrate", "repair", "--yes"]).await;
-        assert_eq!(mended.code, 0, "{mended:?}");
-        assert_eq!(database.dlc().run(&["migrate", "status", "--check"]).await.code, 0);
+        for gap in [THIRD, CLAIMS] {
+            database.execute(&format!("DELETE FROM seaql_migrations WHERE version = '{gap}'")).await;
+            database.dlc().run(&["migrate", "up"]).await.assert_error(4, &format!("out of order, pending although newer ones are applied: {gap}"));
+            assert_eq!(database.dlc().run(&["migrate", "status", "--check"]).await.code, 4);
+            let mended = database.dlc().run(&["migrate", "repair", "--yes"]).await;
+            assert_eq!(mended.code, 0, "{mended:?}");
+            assert_eq!(database.dlc().run(&["migrate", "status", "--check"]).await.code, 0);
+        }
     }
 
     async fn a_gap_whose_table_is_not_there_is_left(database: Database) {
-        let lacking = || database.dlc().with_migrations("without the third");
+        let lacking = || database.dlc().with_migrations("without claims");
         database.dlc().run(&["migrate", "down", "--to", "0", "--yes"]).await;
         assert_eq!(lacking().run(&["migrate", "up"]).await.code, 0);
-        database.dlc().run(&["migrate", "up"]).await.assert_error(4, THIRD);
+        database.dlc().run(&["migrate", "up"]).await.assert_error(4, CLAIMS);
         let repair = database.dlc().run(&["migrate", "repair", "--yes"]).await;
         assert_eq!(repair.code, 4, "{repair:?}");
         assert!(repair.stdout.contains("nothing in the schema proves that it ran; give it a newer number"), "{repair:?}");

@@ -151,7 +151,7 @@ async fn out_of_order() {
     let database = Database::empty(Engine::Postgres).await;
     database
         .dlc()
-        .with_migrations("without the third")
+        .with_migrations("without claims")
         .run(&["migrate", "up"])
         .await;
     let mut console = Console::default();

@@ -64,7 +64,7 @@ async fn the_doctor_looks_for_every_column_that_there_is() {
 /// What a column is, in words that both engines share.
 fn sqlite_type(postgres: &str) -> &'static str {
     match postgres {
-        "integer" | "boolean" => "INTEGER",
+        "integer" | "bigint" | "boolean" => "INTEGER",
         "bytea" => "BLOB",
         "character varying" | "text" | "timestamp with time zone" | "jsonb" => "TEXT",
         other => panic!("no rule for {other}"),
@@ -88,7 +88,7 @@ async fn sqlite_has_the_same_tables_columns_keys_and_indexes() {
         if length != "-" {
             lengths.push((table.clone(), column.clone(), length.parse::<usize>().unwrap()));
         }
-        let is_serial = column == "id" || column == "bootstrap_version";
+        let is_serial = (column == "id" && sqlite_type(kind) == "INTEGER") || column == "bootstrap_version";
         // An INTEGER PRIMARY KEY of SQLite is never NULL, and does not say so.
         let not_null = if is_serial { "false" } else { not_null };
         let row = vec![
@@ -107,13 +107,17 @@ async fn sqlite_has_the_same_tables_columns_keys_and_indexes() {
         );
         assert_eq!(&sqlite.rows(&found).await, columns, "{table}");
     }
-    let foreign_keys = "SELECT m.name, f.\"from\", f.\"table\", f.\"to\" FROM sqlite_master m, \
+    let foreign_keys = "SELECT m.name, f.\"from\", f.\"table\", f.\"to\", f.on_delete FROM sqlite_master m, \
                         pragma_foreign_key_list(m.name) f WHERE m.type = 'table' ORDER BY 1, 2";
     assert_eq!(
         sqlite.rows(foreign_keys).await,
         [
-            ["claims", "coupon_name", "coupons", "name"],
-            ["greet_history", "user_id", "users", "id"]
+            ["claims", "coupon_name", "coupons", "name", "NO ACTION"],
+            ["greet_history", "user_id", "users", "id", "NO ACTION"],
+            ["password_resets", "user_id", "users", "id", "CASCADE"],
+            ["refresh_tokens", "session_id", "sessions", "id", "CASCADE"],
+            ["sessions", "user_id", "users", "id", "CASCADE"],
+            ["token_versions", "user_id", "users", "id", "CASCADE"],
         ]
     );
     let indexes = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1";
@@ -139,6 +143,23 @@ async fn both_engines_refuse_the_same_rows() {
             .execute("INSERT INTO users (username, password_hash) VALUES ('Ann', 'h')")
             .await;
         let long = "x".repeat(256);
+        let time = "'2026-11-21T00:00:00+00:00'";
+        let session = |id: &str, user: &str| {
+            format!("INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES ({id}, {user}, {time}, {time})")
+        };
+        let bytes = if engine == Engine::Sqlite { "x'00'" } else { "'\\x00'" };
+        let token = |session: &str| {
+            format!("INSERT INTO refresh_tokens (digest, session_id, expires_at) VALUES ({bytes}, {session}, {time})")
+        };
+        let event = |actor: &str, request: &str| {
+            format!(
+                "INSERT INTO audit_events (created_at, actor, action, request_id) VALUES ({time}, {actor}, 'a', {request})"
+            )
+        };
+        // What these refuse is what is wrong with it.
+        for taken in [session("'good'", "1"), token("'good'"), event("'a'", "NULL")] {
+            database.execute(&taken).await;
+        }
         for refused in [
             "INSERT INTO coupons (name, amount, remaining_amount) VALUES ('d', 0, 0)",
             "INSERT INTO coupons (name, amount, remaining_amount) VALUES ('d', 1, -1)",
@@ -159,6 +180,13 @@ async fn both_engines_refuse_the_same_rows() {
             "INSERT INTO greet_history (message, context) VALUES ('hello', 'no json')",
             "INSERT INTO greet_history (message) VALUES (NULL)",
             "INSERT INTO bootstrap_metadata (bootstrap_version) VALUES (1)",
+            "INSERT INTO token_versions (user_id, version) VALUES (99, 1)",
+            &session("NULL", "1"),
+            &session("'s'", "99"),
+            &session(&format!("'{}'", &long[..65]), "1"),
+            &token("'none'"),
+            &event("NULL", "NULL"),
+            &event("'a'", &format!("'{}'", &long[..129])),
         ] {
             let why = database.refusal(refused).await;
             assert!(!why.contains("syntax error"), "{engine:?}: {refused}: {why}");

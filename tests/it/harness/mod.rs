@@ -1,12 +1,14 @@
 //! What the tests stand on.
 //!
 //! - [`Database`]: a database of one's own, migrated or empty, on either engine.
+//! - [`accounts::Accounts`]: accounts without a server, on two instances.
 //! - [`Dlc`]: the real binary, run to its end.
 //! - [`Server`]: the real binary, serving; [`Https`]: a client for one that speaks TLS.
 //! - [`Browser`]: a real one.
 //! - [`Collector`]: takes the traces that it sends.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
+pub mod accounts;
 mod browser;
 pub mod certificates;
 mod collector;

@@ -16,7 +16,7 @@ use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, TryInsertResult,
+    Statement, TryInsertResult,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -27,7 +27,7 @@ use crate::{
     reads::CouponReads,
     statements::Statement as Kind,
     statistics::Operation,
-    uninterrupted::uninterrupted,
+    transaction::{Transaction, write},
 };
 
 /// [`CouponRepository`] on both engines.
@@ -35,7 +35,6 @@ use crate::{
 pub struct SeaOrmCouponRepository {
     database: Database,
     reads: CouponReads,
-    transactions: Transactions,
 }
 
 /// Ids of one statement's rows: a LEFT JOIN is one statement, hence one snapshot, on either engine (I2).
@@ -47,90 +46,59 @@ impl SeaOrmCouponRepository {
     #[must_use]
     pub fn new(database: Database) -> Arc<Self> {
         let reads = CouponReads::start(&database.read_source());
-        let transactions = Transactions {
-            database: database.clone(),
-        };
-        Arc::new(Self {
-            database,
-            reads,
-            transactions,
-        })
+        Arc::new(Self { database, reads })
     }
 }
 
-/// Transactions about coupons and claims. Cloning shares the database.
-#[derive(Clone, Debug)]
-struct Transactions {
-    database: Database,
+/// Creates a coupon under a key: looked at, created and kept in one transaction.
+async fn create(transaction: Transaction, coupon: Coupon, keyed: Keyed<Coupon>) -> Result<Creation, DbErr> {
+    let (engine, connection) = (transaction.engine, &transaction.connection);
+    let creation = match idempotency::seek(connection, engine, &keyed.request, coupon.created_at()).await? {
+        Some(repeat) => Creation::Repeated(repeat),
+        None => insert(connection, engine, &coupon).await?,
+    };
+    if creation != Creation::Created {
+        return transaction.roll_back(creation).await;
+    }
+    let answer = (keyed.answer)(&coupon);
+    idempotency::keep(connection, engine, &keyed.request, answer, coupon.created_at()).await?;
+    transaction.commit(creation).await
 }
 
-impl Transactions {
-    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        // IMMEDIATE: a transaction that reads first and writes later fails on SQLite as soon as another one wrote between.
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        let begun = self.database.rw().begin_with_options(options);
-        Kind::BEGIN.traced(self.database.engine(), begun).await
+async fn claim(transaction: Transaction, claim: Claim, keyed: Option<Keyed<Claim>>) -> Result<ClaimVerdict, DbErr> {
+    let (engine, connection) = (transaction.engine, &transaction.connection);
+    let repeat = match &keyed {
+        Some(keyed) => idempotency::seek(connection, engine, &keyed.request, claim.at).await?,
+        None => None,
+    };
+    let verdict = match repeat {
+        Some(repeat) => ClaimVerdict::Repeated(repeat),
+        None => judge(connection, engine, &claim.coupon, &claim.claimant).await?,
+    };
+    if verdict != ClaimVerdict::Claimed {
+        return transaction.roll_back(verdict).await;
     }
-
-    /// Creates a coupon under a key: looked at, created and kept in one transaction.
-    async fn create(&self, coupon: &Coupon, keyed: &Keyed<Coupon>) -> Result<Creation, DbErr> {
-        let engine = self.database.engine();
-        let transaction = self.begin().await?;
-        let creation = match idempotency::seek(&transaction, engine, &keyed.request, coupon.created_at()).await? {
-            Some(repeat) => Creation::Repeated(repeat),
-            None => insert(&transaction, engine, coupon).await?,
-        };
-        if creation != Creation::Created {
-            Kind::ROLLBACK.traced(engine, transaction.rollback()).await?;
-            return Ok(creation);
-        }
-        let answer = (keyed.answer)(coupon);
-        idempotency::keep(&transaction, engine, &keyed.request, answer, coupon.created_at()).await?;
-        Kind::COMMIT.traced(engine, transaction.commit()).await?;
-        Ok(creation)
+    let row = claims::ActiveModel {
+        id: NotSet,
+        user_id: Set(claim.claimant.as_str().to_owned()),
+        coupon_name: Set(claim.coupon.as_str().to_owned()),
+        created_at: Set(claim.at),
+    };
+    let insert = claims::Entity::insert(row).exec_without_returning(connection);
+    Kind::INSERT_CLAIMS.traced(engine, insert).await?;
+    let update = coupons::Entity::update_many()
+        .col_expr(
+            coupons::Column::RemainingAmount,
+            Expr::col(coupons::Column::RemainingAmount).sub(1),
+        )
+        .filter(coupons::Column::Name.eq(claim.coupon.as_str()))
+        .exec(connection);
+    Kind::UPDATE_COUPONS.traced(engine, update).await?;
+    if let Some(keyed) = keyed {
+        let answer = (keyed.answer)(&claim);
+        idempotency::keep(connection, engine, &keyed.request, answer, claim.at).await?;
     }
-
-    async fn claim(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, DbErr> {
-        let engine = self.database.engine();
-        let transaction = self.begin().await?;
-        let repeat = match keyed {
-            Some(keyed) => idempotency::seek(&transaction, engine, &keyed.request, claim.at).await?,
-            None => None,
-        };
-        let verdict = match repeat {
-            Some(repeat) => ClaimVerdict::Repeated(repeat),
-            None => judge(&transaction, engine, &claim.coupon, &claim.claimant).await?,
-        };
-        if verdict != ClaimVerdict::Claimed {
-            Kind::ROLLBACK.traced(engine, transaction.rollback()).await?;
-            return Ok(verdict);
-        }
-        let row = claims::ActiveModel {
-            id: NotSet,
-            user_id: Set(claim.claimant.as_str().to_owned()),
-            coupon_name: Set(claim.coupon.as_str().to_owned()),
-            created_at: Set(claim.at),
-        };
-        let insert = claims::Entity::insert(row).exec_without_returning(&transaction);
-        Kind::INSERT_CLAIMS.traced(engine, insert).await?;
-        let update = coupons::Entity::update_many()
-            .col_expr(
-                coupons::Column::RemainingAmount,
-                Expr::col(coupons::Column::RemainingAmount).sub(1),
-            )
-            .filter(coupons::Column::Name.eq(claim.coupon.as_str()))
-            .exec(&transaction);
-        Kind::UPDATE_COUPONS.traced(engine, update).await?;
-        if let Some(keyed) = keyed {
-            let answer = (keyed.answer)(claim);
-            idempotency::keep(&transaction, engine, &keyed.request, answer, claim.at).await?;
-        }
-        Kind::COMMIT.traced(engine, transaction.commit()).await?;
-        Ok(ClaimVerdict::Claimed)
-    }
+    transaction.commit(ClaimVerdict::Claimed).await
 }
 
 /// Stores a new coupon, unless its name is taken.
@@ -199,10 +167,9 @@ impl CouponRepository for SeaOrmCouponRepository {
             let Some(at_work) = self.database.keys().take(&keyed.request) else {
                 return Ok(Creation::Repeated(Repeat::Refused(KeyRefused::Running)));
             };
-            let turn = self.database.turn_to_write().await.map_err(error::storage)?;
-            let (transactions, coupon) = (self.transactions.clone(), coupon.clone());
-            uninterrupted((turn, at_work), async move {
-                transactions.create(&coupon, &keyed).await.map_err(error::storage)
+            let coupon = coupon.clone();
+            write(&self.database, at_work, move |transaction| {
+                create(transaction, coupon, keyed)
             })
             .await
         };
@@ -245,17 +212,15 @@ impl CouponRepository for SeaOrmCouponRepository {
         Ok(Some((coupon, claimants)))
     }
 
-    async fn claim(&self, claim: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError> {
+    async fn claim(&self, wanted: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError> {
         let claimed = async {
             let at_work = keyed.map(|keyed| self.database.keys().take(&keyed.request));
             if matches!(at_work, Some(None)) {
                 return Ok(ClaimVerdict::Repeated(Repeat::Refused(KeyRefused::Running)));
             }
-            let turn = self.database.turn_to_write().await.map_err(error::storage)?;
-            let (transactions, claim, keyed) = (self.transactions.clone(), claim.clone(), keyed.cloned());
-            uninterrupted((turn, at_work), async move {
-                let claimed = transactions.claim(&claim, keyed.as_ref()).await;
-                claimed.map_err(error::storage)
+            let (wanted, keyed) = (wanted.clone(), keyed.cloned());
+            write(&self.database, at_work, move |transaction| {
+                claim(transaction, wanted, keyed)
             })
             .await
         };

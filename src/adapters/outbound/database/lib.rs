@@ -8,10 +8,14 @@
 //!
 //! [`ConnectError`]: dlc_application::ports::connection::ConnectError
 
+mod accounts;
+mod audit;
+mod cleaning;
 mod connection;
 mod coupons;
 mod entity;
 mod error;
+mod greetings;
 mod idempotency;
 mod inspection;
 mod keys;
@@ -21,15 +25,19 @@ mod ping;
 mod reads;
 mod schema;
 mod session;
+mod sessions;
 mod statements;
 mod statistics;
+mod transaction;
 mod turnstile;
 mod uninterrupted;
 mod url;
+mod users;
 mod writer;
 
 pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};
 pub use coupons::SeaOrmCouponRepository;
+pub use greetings::SeaOrmGreetingRepository;
 pub use idempotency::SqlKeptAnswers;
 pub use inspection::SqlInspector;
 pub use migration::{Atomicity, Kind, MIGRATIONS, Migration, Script};
@@ -37,4 +45,6 @@ pub use migrator::{MigratorSettings, SqlMigrator};
 pub use monitor::SqlMonitor;
 pub use ping::Pinger;
 pub use schema::catalogue;
+pub use sessions::SeaOrmSessionRepository;
 pub use url::{DatabaseUrl, UrlError};
+pub use users::SeaOrmUserRepository;

@@ -42,6 +42,44 @@ impl Statement {
     pub(crate) const SELECT_KEYS: Self = Self::on("SELECT", "idempotency_keys", "SELECT idempotency_keys");
     pub(crate) const INSERT_KEYS: Self = Self::on("INSERT", "idempotency_keys", "INSERT idempotency_keys");
     pub(crate) const UPDATE_COUPONS: Self = Self::on("UPDATE", "coupons", "UPDATE coupons");
+    pub(crate) const SELECT_USERS: Self = Self::on("SELECT", "users", "SELECT users");
+    pub(crate) const INSERT_USERS: Self = Self::on("INSERT", "users", "INSERT users");
+    pub(crate) const UPDATE_USERS: Self = Self::on("UPDATE", "users", "UPDATE users");
+    pub(crate) const DELETE_USERS: Self = Self::on("DELETE", "users", "DELETE users");
+    pub(crate) const SELECT_TOKEN_VERSIONS: Self = Self::on("SELECT", "token_versions", "SELECT token_versions");
+    pub(crate) const INSERT_TOKEN_VERSIONS: Self = Self::on("INSERT", "token_versions", "INSERT token_versions");
+    pub(crate) const SELECT_SESSIONS: Self = Self::on("SELECT", "sessions", "SELECT sessions");
+    pub(crate) const INSERT_SESSIONS: Self = Self::on("INSERT", "sessions", "INSERT sessions");
+    pub(crate) const UPDATE_SESSIONS: Self = Self::on("UPDATE", "sessions", "UPDATE sessions");
+    pub(crate) const DELETE_SESSIONS: Self = Self::on("DELETE", "sessions", "DELETE sessions");
+    pub(crate) const SELECT_REFRESH_TOKENS: Self = Self::on("SELECT", "refresh_tokens", "SELECT refresh_tokens");
+    pub(crate) const INSERT_REFRESH_TOKENS: Self = Self::on("INSERT", "refresh_tokens", "INSERT refresh_tokens");
+    pub(crate) const UPDATE_REFRESH_TOKENS: Self = Self::on("UPDATE", "refresh_tokens", "UPDATE refresh_tokens");
+    pub(crate) const DELETE_REFRESH_TOKENS: Self = Self::on("DELETE", "refresh_tokens", "DELETE refresh_tokens");
+    pub(crate) const INSERT_SIGN_IN_FAILURES: Self = Self::on("INSERT", "sign_in_failures", "INSERT sign_in_failures");
+    pub(crate) const UPDATE_SIGN_IN_FAILURES: Self = Self::on("UPDATE", "sign_in_failures", "UPDATE sign_in_failures");
+    pub(crate) const DELETE_SIGN_IN_FAILURES: Self = Self::on("DELETE", "sign_in_failures", "DELETE sign_in_failures");
+    pub(crate) const INSERT_PASSWORD_RESETS: Self = Self::on("INSERT", "password_resets", "INSERT password_resets");
+    pub(crate) const DELETE_PASSWORD_RESETS: Self = Self::on("DELETE", "password_resets", "DELETE password_resets");
+    pub(crate) const INSERT_AUDIT_EVENTS: Self = Self::on("INSERT", "audit_events", "INSERT audit_events");
+    pub(crate) const SELECT_GREET_HISTORY: Self = Self::on("SELECT", "greet_history", "SELECT greet_history");
+    pub(crate) const INSERT_GREET_HISTORY: Self = Self::on("INSERT", "greet_history", "INSERT greet_history");
+    pub(crate) const DELETE_GREET_HISTORY: Self = Self::on("DELETE", "greet_history", "DELETE greet_history");
+    pub(crate) const SELECT_SIGN_IN: Self = Self {
+        operation: "SELECT",
+        collection: None,
+        summary: "SELECT users sign_in_failures",
+    };
+    pub(crate) const SELECT_PRINCIPAL: Self = Self {
+        operation: "SELECT",
+        collection: None,
+        summary: "SELECT users sessions token_versions",
+    };
+    pub(crate) const SELECT_USERS_RESETS: Self = Self {
+        operation: "SELECT",
+        collection: None,
+        summary: "SELECT users password_resets",
+    };
 
     const fn on(operation: &'static str, collection: &'static str, summary: &'static str) -> Self {
         Self {

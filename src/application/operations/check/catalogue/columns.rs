@@ -13,7 +13,19 @@ macro_rules! with_needed_columns {
          ('coupons', 'name'), ('coupons', 'amount'), ('coupons', 'remaining_amount'), ('coupons', 'created_at'), \
          ('claims', 'id'), ('claims', 'user_id'), ('claims', 'coupon_name'), ('claims', 'created_at'), \
          ('idempotency_keys', 'principal'), ('idempotency_keys', 'route'), ('idempotency_keys', 'key'), \
-         ('idempotency_keys', 'fingerprint'), ('idempotency_keys', 'answer'), ('idempotency_keys', 'created_at')) "
+         ('idempotency_keys', 'fingerprint'), ('idempotency_keys', 'answer'), ('idempotency_keys', 'created_at'), \
+         ('token_versions', 'user_id'), ('token_versions', 'version'), \
+         ('sessions', 'id'), ('sessions', 'user_id'), ('sessions', 'created_at'), ('sessions', 'expires_at'), \
+         ('sessions', 'ended_at'), \
+         ('refresh_tokens', 'digest'), ('refresh_tokens', 'session_id'), ('refresh_tokens', 'expires_at'), \
+         ('refresh_tokens', 'used_at'), \
+         ('sign_in_failures', 'name_digest'), ('sign_in_failures', 'failures'), ('sign_in_failures', 'failed_at'), \
+         ('sign_in_failures', 'locked_until'), \
+         ('password_resets', 'user_id'), ('password_resets', 'code_digest'), ('password_resets', 'created_at'), \
+         ('password_resets', 'expires_at'), \
+         ('audit_events', 'id'), ('audit_events', 'created_at'), ('audit_events', 'actor'), \
+         ('audit_events', 'action'), ('audit_events', 'subject_id'), ('audit_events', 'address'), \
+         ('audit_events', 'request_id')) "
     };
 }
 

@@ -57,7 +57,9 @@ pub(super) const CHECKS: &[Check] = &[
                 quote_ident(current_user) \
          FROM pg_class c CROSS JOIN (VALUES ('SELECT', 1), ('INSERT', 2), ('UPDATE', 3), ('DELETE', 4)) p (privilege, rank) \
          WHERE (c.relname, p.privilege) NOT IN (('bootstrap_metadata', 'INSERT'), ('bootstrap_metadata', 'UPDATE'), \
-             ('bootstrap_metadata', 'DELETE'), ('coupons', 'DELETE'), ('claims', 'UPDATE'), ('claims', 'DELETE')) \
+             ('bootstrap_metadata', 'DELETE'), ('coupons', 'DELETE'), ('claims', 'UPDATE'), ('claims', 'DELETE'), \
+             ('token_versions', 'DELETE'), ('audit_events', 'SELECT'), ('audit_events', 'UPDATE'), \
+             ('audit_events', 'DELETE')) \
            AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
            AND c.relname IN (SELECT t FROM need) \
            AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, p.privilege) \
