@@ -105,16 +105,18 @@ pub(super) async fn change_password(
     transaction: Transaction,
     name: TypedName,
     proof: Proof,
-    new: PasswordHash,
+    new: Option<PasswordHash>,
     act: Act,
 ) -> Result<PasswordChanged, DbErr> {
-    match failures::judge(&transaction, &name, proof, act.at).await? {
-        Judged::Locked(until) => transaction.roll_back(PasswordChanged::Locked(until)).await,
-        Judged::Failed(subject) => {
+    match (failures::judge(&transaction, &name, proof, act.at).await?, new) {
+        (Judged::Locked(until), _) => transaction.roll_back(PasswordChanged::Locked(until)).await,
+        // Without a new one nothing can change, whatever was proven.
+        (Judged::Right(_), None) => transaction.roll_back(PasswordChanged::Failed).await,
+        (Judged::Failed(subject), _) => {
             audit::record(&transaction, &act, Action::PasswordChangeFailed, subject).await?;
             transaction.commit(PasswordChanged::Failed).await
         }
-        Judged::Right(row) => {
+        (Judged::Right(row), Some(new)) => {
             replace(&transaction, &row, new, act.at).await?;
             audit::record(&transaction, &act, Action::PasswordChanged, Some(UserId(row.id))).await?;
             transaction.commit(PasswordChanged::Changed).await
