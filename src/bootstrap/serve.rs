@@ -231,7 +231,7 @@ async fn start(
     if let Some(finding) = findings.into_iter().find(is_refusal) {
         return Err(Failure::unfit("before serving", finding));
     }
-    api.open(&services::services(config, &database));
+    api.open(&services::services(config, &database)?);
     background.spawn(forgetting::forget(
         SqlKeptAnswers::new(database.clone()),
         SeaOrmSessionRepository::new(database.clone()),

@@ -1,16 +1,20 @@
 //! Makes adapters out of settings.
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{fs, num::NonZeroUsize, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use dlc_application::{
+    auth::{AuthPolicy, AuthPorts, AuthService, Registration},
     coupons::CouponService,
+    greetings::GreetingService,
     operations::check::{Doctor, Options as RoundOptions},
     ports::inspection::{ConfigFacts, ConfiguredDatabase, SecretFile},
+    users::UserService,
 };
 use dlc_database::{
-    Database, DatabaseOptions, DatabaseUrl, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository, SqlInspector,
-    SqlMigrator, UrlError,
+    Database, DatabaseOptions, DatabaseUrl, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository,
+    SeaOrmGreetingRepository, SeaOrmSessionRepository, SeaOrmUserRepository, SqlInspector, SqlMigrator, UrlError,
 };
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
@@ -19,9 +23,22 @@ use crate::{
             cli::exit::{Exit, Failure},
             http::{AdmissionLimits, Disclosure, Limits, RateLimit, Services, server::ConnectionLimits},
         },
-        outbound::{clock::SystemClock, crypto::mint::OsMint},
+        outbound::{
+            clock::SystemClock,
+            crypto::{
+                cursors::SealingKey,
+                mint::OsMint,
+                passwords::{Argon2Hasher, HashingLimits},
+                tokens::JwtAccessTokens,
+            },
+        },
     },
-    config::{Config, ConfigError, SelectedDatabase, auth::CouponAccess, database::PoolerKind, server::Details},
+    config::{
+        Config, ConfigError, SelectedDatabase,
+        auth::{CouponAccess, RegistrationAccess, SigningSecret},
+        database::PoolerKind,
+        server::{Details, Rate},
+    },
     telemetry::{Traces, Tracing},
 };
 
@@ -136,24 +153,105 @@ pub(super) fn mint() -> Result<OsMint, Failure> {
     OsMint::new().map_err(|error| Failure::new(Exit::Failed, "randomness_missing", error.to_string()))
 }
 
-/// The business behind the API.
-pub(super) fn services(config: &Config, database: &Database) -> Services {
-    let repository = SeaOrmCouponRepository::new(database.clone());
-    Services {
-        coupons: Arc::new(CouponService::new(repository, Arc::new(SystemClock))),
-        coupons_need_sign_in: config.auth.coupons == CouponAccess::Required,
+/// The secrets that tokens and cursors are signed with: the present one, and the one before. Without any in the configuration the
+/// present one is made now, and ends with this process; strict profiles do not come so far.
+pub(super) fn signing_secrets(config: &Config, mint: OsMint) -> (SecretString, Option<SecretString>) {
+    let secret = |secret: &SigningSecret| secret.0.clone();
+    let present = config.auth.secret.as_ref().map(secret);
+    (
+        present.unwrap_or_else(|| mint.signing_secret()),
+        config.auth.previous_secret.as_ref().map(secret),
+    )
+}
+
+/// Passwords hashed at a time by a service: each takes a core and 19 MiB.
+const MOST_HASHING_THREADS: usize = 4;
+
+/// Passwords that wait for each of them: a fraction of a second, and less than a request may take by far.
+const QUEUE_PER_THREAD: usize = 16;
+
+/// What a service may spend on passwords.
+pub(super) fn hashing() -> HashingLimits {
+    let threads = std::thread::available_parallelism()
+        .map_or(1, NonZeroUsize::get)
+        .min(MOST_HASHING_THREADS);
+    HashingLimits {
+        threads,
+        queue: threads * QUEUE_PER_THREAD,
     }
+}
+
+/// The registry of accounts.
+pub(super) fn users(config: &Config, database: &Database, hasher: Arc<Argon2Hasher>, mint: OsMint) -> UserService {
+    UserService::new(
+        SeaOrmUserRepository::new(database.clone()),
+        hasher,
+        Arc::new(mint),
+        Arc::new(SystemClock),
+        usize::from(config.auth.password_min_length.0),
+    )
+}
+
+/// The door.
+pub(super) fn auth(
+    config: &Config,
+    database: &Database,
+    hasher: Arc<Argon2Hasher>,
+    mint: OsMint,
+    (present, previous): (&SecretString, Option<&SecretString>),
+) -> AuthService {
+    let ports = AuthPorts {
+        users: SeaOrmUserRepository::new(database.clone()),
+        sessions: SeaOrmSessionRepository::new(database.clone()),
+        hasher,
+        tokens: Arc::new(JwtAccessTokens::new(present, previous)),
+        mint: Arc::new(mint),
+        clock: Arc::new(SystemClock),
+    };
+    let policy = AuthPolicy {
+        registration: match config.auth.registration {
+            RegistrationAccess::Open => Registration::Open,
+            RegistrationAccess::Admin => Registration::Admin,
+            RegistrationAccess::Off => Registration::Off,
+        },
+        password_floor: usize::from(config.auth.password_min_length.0),
+    };
+    AuthService::new(ports, policy)
+}
+
+/// The guest book.
+pub(super) fn greetings(database: &Database) -> GreetingService {
+    GreetingService::new(SeaOrmGreetingRepository::new(database.clone()), Arc::new(SystemClock))
+}
+
+/// The business behind the API.
+pub(super) fn services(config: &Config, database: &Database) -> Result<Services, Failure> {
+    let mint = mint()?;
+    let hasher = Arc::new(Argon2Hasher::new(hashing()));
+    let (present, previous) = signing_secrets(config, mint);
+    let secrets = (&present, previous.as_ref());
+    let coupons = SeaOrmCouponRepository::new(database.clone());
+    Ok(Services {
+        auth: Arc::new(auth(config, database, Arc::clone(&hasher), mint, secrets)),
+        users: Arc::new(users(config, database, hasher, mint)),
+        greetings: Arc::new(greetings(database)),
+        coupons: Arc::new(CouponService::new(coupons, Arc::new(SystemClock))),
+        coupons_need_sign_in: config.auth.coupons == CouponAccess::Required,
+        cursors: Arc::new(SealingKey::new(&present, previous.as_ref())),
+        trusted_proxies: config.server.trusted_proxies.0.clone(),
+    })
+}
+
+fn rate(rate: Rate) -> Option<RateLimit> {
+    rate.0.map(|(requests, window)| RateLimit { requests, window })
 }
 
 pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         request_timeout: config.server.request_timeout,
         max_body_bytes: usize::try_from(config.server.max_body_bytes).unwrap_or(usize::MAX),
-        rate: config
-            .server
-            .rate_limit
-            .0
-            .map(|(requests, window)| RateLimit { requests, window }),
+        rate: rate(config.server.rate_limit),
+        credentials_rate: rate(config.auth.rate_limit),
         trusted_proxies: config.server.trusted_proxies.0.clone(),
     }
 }

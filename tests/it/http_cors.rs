@@ -24,7 +24,7 @@ async fn from(server: &Server, origin: &str, method: Method, path: &str, asks: O
 #[tokio::test]
 async fn an_origin_that_is_named_may_read_answers_and_errors() {
     let server = server().await;
-    for (path, status) in [("/api/v1/greet", 200), ("/api/v1/coupons/none", 404), ("/nowhere", 404)] {
+    for (path, status) in [("/api/v1/greet/Ada", 200), ("/api/v1/coupons/none", 404), ("/nowhere", 404)] {
         let answer = from(&server, FRIEND, Method::GET, path, None).await;
         assert_eq!(answer.status, status, "{answer:?}");
         assert_eq!(answer.header("access-control-allow-origin"), FRIEND);
@@ -64,7 +64,7 @@ async fn every_other_origin_gets_the_answer_without_the_permission() {
         "http://app.example",
         "null",
     ] {
-        let answer = from(&server, stranger, Method::GET, "/api/v1/greet", None).await;
+        let answer = from(&server, stranger, Method::GET, "/api/v1/greet/Ada", None).await;
         assert_eq!(
             (answer.status, answer.header("access-control-allow-origin")),
             (200, ""),
@@ -83,7 +83,7 @@ async fn every_other_origin_gets_the_answer_without_the_permission() {
 #[tokio::test]
 async fn by_default_there_is_no_other_origin_and_what_is_none_is_refused() {
     let server = Server::start(Database::migrated(Engine::Sqlite).await).await;
-    let answer = from(&server, FRIEND, Method::GET, "/api/v1/greet", None).await;
+    let answer = from(&server, FRIEND, Method::GET, "/api/v1/greet/Ada", None).await;
     assert_eq!(
         (answer.header("access-control-allow-origin"), answer.header("vary")),
         ("", "")

@@ -42,8 +42,16 @@ async fn every_operation_states_its_errors_as_problems_and_has_an_id() {
         }
     }
     for (body, closed) in [
+        ("ChangeMeBody", true),
+        ("ChangePasswordBody", true),
+        ("ChangeUserBody", true),
         ("CreateCouponBody", true),
         ("ClaimBody", true),
+        ("LoginBody", true),
+        ("PasswordResetBody", true),
+        ("RecordGreetingBody", true),
+        ("RefreshBody", true),
+        ("RegisterBody", true),
         ("ClaimAliasBody", false),
     ] {
         let schema = &document["components"]["schemas"][body];
@@ -58,6 +66,50 @@ async fn every_operation_states_its_errors_as_problems_and_has_an_id() {
     let claim = &document["paths"]["/api/v1/coupons/{name}/claims"]["post"]["responses"];
     for status in ["201", "400", "401", "404", "409", "413", "415", "500", "503"] {
         assert!(claim[status].is_object(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn every_operation_that_looks_at_a_token_says_so_and_whether_one_is_needed() {
+    let document = Dlc::new().run(&["openapi"]).await.json();
+    let scheme = &document["components"]["securitySchemes"]["accessToken"];
+    assert_eq!(
+        (&scheme["type"], &scheme["scheme"], &scheme["bearerFormat"]),
+        (&"http".into(), &"bearer".into(), &"JWT".into())
+    );
+    let needed = serde_json::json!([{"accessToken": []}]);
+    let taken = serde_json::json!([{"accessToken": []}, {}]);
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let called = format!("{method} {path}");
+            let expected = match called.as_str() {
+                "get /api/v1/greet" | "post /api/v1/greetings" | "post /api/v1/auth/register" => &taken,
+                "get /readyz" | "get /api/health/db" | "get /api/metrics/db" => &taken,
+                "post /api/v1/auth/logout" | "post /api/v1/auth/logout-all" => &needed,
+                _ if path.starts_with("/api/v1/auth/") => &serde_json::Value::Null,
+                _ if ["/api/v1/users", "/api/v1/admin", "/api/v1/greetings"]
+                    .iter()
+                    .any(|area| path.starts_with(area)) =>
+                {
+                    &needed
+                }
+                _ if path.contains("coupons") && method == "post" => &taken,
+                _ => &serde_json::Value::Null,
+            };
+            assert_eq!(&operation["security"], expected, "{called}");
+            if expected == &needed {
+                assert!(operation["responses"]["401"].is_object(), "{called}");
+            }
+        }
+    }
+    // What people read who try it out: an example of each body, and of each answer about people.
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let needs_one = schema["additionalProperties"] == false
+            || ["User", "Tokens", "ResetCode", "Greeting", "Said"]
+                .iter()
+                .any(|area| name.contains(area))
+                && name.ends_with("View");
+        assert!(!needs_one || schema["example"].is_object(), "{name}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Database, Engine, Server, on_both_engines};
+use crate::harness::{Database, Engine, OnEngine, Server, on_both_engines};
 
 on_both_engines! {
     async fn a_ready_service_says_so_in_every_dialect(server: Server) {
@@ -129,5 +129,43 @@ on_both_engines! {
         assert!(metrics.contains("dlc_check_status{id=\"BAK001\",layer=\"health\"} 3\n"), "{metrics}");
         // What reads every row is for whoever asks for it.
         assert!(!metrics.contains("BIZ001") && !metrics.contains("SQL004"), "{metrics}");
+    }
+}
+
+/// A server that tells details to administrators.
+struct Discreet(Server);
+
+impl OnEngine for Discreet {
+    async fn on(engine: Engine) -> Self {
+        let database = Database::migrated(engine).await;
+        let dlc = database.dlc().env("DLC_SERVER__DETAILS", "admin");
+        Self(Server::start_as(database, dlc, &[]).await)
+    }
+}
+
+on_both_engines! {
+    async fn details_are_told_to_administrators_where_that_is_configured(server: Discreet) {
+        let server = server.0;
+        let (root, ada) = (server.administrator("root").await, server.person("ada").await);
+        let details = [
+            ("/api/health/db", "pool"),
+            ("/api/metrics/db", "operations"),
+            ("/readyz?verbose", "checks"),
+        ];
+        for (path, detail) in details {
+            let told = server.get_as(&root, path).await;
+            assert_eq!((told.status, told.body[detail].is_null()), (200, false), "{told:?}");
+            // Probes refuse nobody.
+            let stranger = server.request(reqwest::Method::GET, path).bearer_auth("a.b.c");
+            for untold in [
+                server.get(path).await,
+                server.get_as(&ada, path).await,
+                server.send(stranger).await,
+            ] {
+                assert_eq!((untold.status, untold.body[detail].is_null()), (200, true), "{untold:?}");
+            }
+        }
+        server.call_as(&root, "/api/v1/auth/logout").await;
+        assert!(server.get_as(&root, "/api/health/db").await.body["pool"].is_null());
     }
 }

@@ -219,6 +219,7 @@ async fn reads_recover_by_themselves_from_connections_that_have_gone_silent() {
 #[tokio::test]
 async fn while_the_database_is_lost_nobody_queues_for_it() {
     let (server, proxy) = behind_a_proxy(&[("DLC_DATABASE__ACQUIRE_TIMEOUT", "20s")]).await;
+    let ada = server.person("ada").await;
     proxy.vanish().await;
     server.until("/readyz", 503).await;
     // Had any of them asked for a connection, it would be a time-out, and after twenty seconds.
@@ -231,6 +232,20 @@ async fn while_the_database_is_lost_nobody_queues_for_it() {
         .post("/api/coupons/claim", json!({"user_id": "u", "coupon_name": "c"}))
         .await;
     claim.assert_problem(503, "database_unavailable");
+    // Whether a token is good cannot be told; that there is none can.
+    for path in ["/api/v1/users/me", "/api/v1/greetings", "/api/v1/greet"] {
+        let refused = server.get_as(&ada, path).await;
+        refused.assert_problem(503, "database_unavailable");
+    }
+    let nobody = server.get("/api/v1/users/me").await;
+    nobody.assert_problem(401, "authentication_required");
+    for refused in [
+        server.login("ada", "x").await,
+        server.register("eve").await,
+        server.refresh("x").await,
+    ] {
+        refused.assert_problem(503, "database_unavailable");
+    }
     assert_eq!(server.get("/livez").await.status, 200);
     assert_eq!(server.get("/api/v1/greet").await.status, 200);
     let expected = r#"{"ready":false,"reason":"database_unhealthy","connections":{"database":{"status":"unhealthy","error":"connection refused"}}}"#;

@@ -72,9 +72,11 @@ impl Database {
         self.name.as_deref().expect("a PostgreSQL database")
     }
 
-    /// The binary, with this database.
+    /// The binary, with this database. All tests of a server come from one address, and sign in as often as they like.
     pub fn dlc(&self) -> Dlc {
-        Dlc::new().env("DATABASE_URL", &self.url)
+        Dlc::new()
+            .env("DATABASE_URL", &self.url)
+            .env("DLC_AUTH__RATE_LIMIT", "off")
     }
 
     /// Options for connections in this process.

@@ -5,6 +5,7 @@
 //! - [`Dlc`]: the real binary, run to its end.
 //! - [`Server`]: the real binary, serving; [`Https`]: a client for one that speaks TLS.
 //! - [`Browser`]: a real one.
+//! - [`Person`]: somebody with an account of it, signed in.
 //! - [`Collector`]: takes the traces that it sends.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
@@ -15,6 +16,7 @@ mod collector;
 mod database;
 mod dlc;
 mod https;
+mod people;
 mod pgbouncer;
 pub mod postgres;
 pub mod program;
@@ -28,6 +30,7 @@ pub use collector::{Collector, Seen};
 pub use database::{Database, Empty, Engine, Holder};
 pub use dlc::{Dlc, Finished, Running};
 pub use https::{Https, HttpsConnection, der};
+pub use people::{PASSWORD, Person};
 pub use pgbouncer::{PgBouncer, Prepared};
 pub use proxy::Proxy;
 pub use server::{Answer, Server, send};

@@ -229,6 +229,17 @@ impl Server {
         }
     }
 
+    /// Asks it to stop, and gives its database back.
+    pub async fn stopped(self) -> Database {
+        self.signal(Signal::TERM);
+        let Self {
+            database, mut child, ..
+        } = self;
+        let ended = tokio::time::timeout(LIMIT, child.wait()).await;
+        assert!(ended.is_ok(), "the server does not end");
+        database
+    }
+
     /// Asks it to stop, and waits for the end.
     pub async fn stop(self) -> Finished {
         self.signal(Signal::TERM);

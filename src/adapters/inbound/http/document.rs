@@ -32,7 +32,7 @@ pub(super) const PATHS: [&str; 6] = [
     "/openapi.yaml",
 ];
 
-const DESCRIPTION: &str = "The backend of a dance-lessons coach: greetings and limited coupons, over a database that it \
+const DESCRIPTION: &str = "The backend of a dance-lessons coach: people, greetings and limited coupons, over a database that it \
     tells the truth about.\n\n\
     What holds for every call:\n\n\
     - Errors are problem+json (RFC 9457); `code` tells them apart and never changes its meaning. A route that does not answer a \
@@ -45,6 +45,11 @@ const DESCRIPTION: &str = "The backend of a dance-lessons coach: greetings and l
     - 503 carries `Retry-After`: the service starts, is overloaded, or has lost its database.\n\
     - `Idempotency-Key` names a creating request: once it was answered by 201, the same request does nothing for 24 hours and gets \
     the same answer with `Idempotency-Replayed: true`. A request that was refused changed nothing, and is judged anew.\n\
+    - Whoever has signed in sends `Authorization: Bearer` and the access token. Without one they are nobody; with one that is not \
+    good the answer is 401, and `WWW-Authenticate` says so.\n\
+    - Lists come in pages: `{items, next_cursor}`, and a `Link` to the next one. A cursor is good for the list, the filter and the user \
+    that it was given out for.\n\
+    - What can be changed has an `ETag`; a PATCH names it in `If-Match`, so that nobody's change is lost.\n\
     - Unknown fields are refused under `/api/v1`, and ignored at the literal paths.";
 
 /// poem-openapi writes 3.0.0; what it writes is valid 3.0.3, which is what tools expect today.
@@ -73,7 +78,18 @@ fn service() -> OpenApiService<DocumentOnly, ()> {
 }
 
 /// Bodies that refuse unknown fields, which poem-openapi does and does not say.
-const CLOSED: [&str; 2] = ["CreateCouponBody", "ClaimBody"];
+const CLOSED: [&str; 10] = [
+    "ChangeMeBody",
+    "ChangePasswordBody",
+    "ChangeUserBody",
+    "ClaimBody",
+    "CreateCouponBody",
+    "LoginBody",
+    "PasswordResetBody",
+    "RecordGreetingBody",
+    "RefreshBody",
+    "RegisterBody",
+];
 
 /// Whether a body refuses unknown fields.
 pub(super) fn is_closed(body: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Parsing what callers sent into the domain's types, with every refused field named.
 
-use dlc_domain::TextError;
+use dlc_domain::{TextError, passwords::Password};
 
 use super::problem::{FieldError, Problem};
 
@@ -22,6 +22,31 @@ impl Fields {
                 });
                 None
             }
+        }
+    }
+
+    /// Takes a text that may be anything, but has no NUL: no database stores one, and nothing good ever holds one (§5.1).
+    pub(super) fn typed(&mut self, field: &str, text: String) -> Option<String> {
+        let parsed = if text.contains('\0') {
+            Err(TextError::Nul)
+        } else {
+            Ok(text)
+        };
+        self.take(field, parsed)
+    }
+
+    /// Takes a password of somebody's.
+    pub(super) fn password(&mut self, field: &str, text: String) -> Option<Password> {
+        let text = self.typed(field, text)?;
+        self.take(field, Password::parse(text))
+    }
+
+    /// Refuses where a field was refused.
+    pub(super) fn passed(self) -> Result<(), Problem> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(self.problem())
         }
     }
 

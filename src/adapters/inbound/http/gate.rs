@@ -9,7 +9,7 @@ use futures_util::{
 };
 use poem::{Endpoint, Request, Response, endpoint::BoxEndpoint, error::NotFoundError};
 
-use super::{admission::Admission, document, health, metrics, problem::Problem, routes};
+use super::{admission::Admission, document, door::Entrance, health, metrics, problem::Problem, routes};
 
 type Routes = BoxEndpoint<'static, Response>;
 
@@ -23,8 +23,20 @@ pub(super) struct Gate {
 
 /// What is reached only once the gate is open.
 struct Behind {
-    business: Routes,
+    business: Entrance<Routes>,
     pages: Routes,
+}
+
+impl Endpoint for Behind {
+    type Output = Response;
+
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
+        if document::PATHS.contains(&request.uri().path()) {
+            Either::Left(self.pages.call(request))
+        } else {
+            Either::Right(self.business.call(request))
+        }
+    }
 }
 
 impl Gate {
@@ -37,7 +49,7 @@ impl Gate {
     }
 
     /// Opens the way, for good.
-    pub(super) fn open(&self, business: Routes, pages: Routes) {
+    pub(super) fn open(&self, business: Entrance<Routes>, pages: Routes) {
         let _ = self.behind.set(Behind { business, pages });
     }
 
@@ -111,20 +123,15 @@ impl Endpoint for GatedRoutes {
         if routes::find(path).is_none() {
             return Either::Left(Either::Right(ready(Err(NotFoundError.into()))));
         }
-        let routes = if document::PATHS.contains(&path) {
-            &behind.pages
-        } else {
-            &behind.business
-        };
         Either::Right(match self.gate.admission.enter_at_once() {
-            Some(inside) => Either::Left(routes.call(request).map(|answer| {
+            Some(inside) => Either::Left(behind.call(request).map(|answer| {
                 drop(inside);
                 answer
             })),
             // Whoever waits does so for long enough not to mind an allocation; the others carry no more than a pointer for it.
             None => Either::Right(Box::pin(async {
                 let _inside = self.gate.admission.enter().await?;
-                routes.call(request).await
+                behind.call(request).await
             })),
         })
     }

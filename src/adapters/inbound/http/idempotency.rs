@@ -4,7 +4,10 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use dlc_application::ports::idempotency::{Keyed, KeyedRequest};
+use dlc_application::ports::{
+    idempotency::{Keyed, KeyedRequest},
+    sessions::Principal,
+};
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -26,16 +29,17 @@ const MAX: usize = 255;
 pub(super) struct IdempotencyKey(Option<String>);
 
 impl IdempotencyKey {
-    /// The request under its key; `content` is what it asks for, parameters of the path included.
+    /// The request under its key; `content` is what it asks for, parameters of the path included. Whoever has not signed in is
+    /// everybody: their keys must be as hard to guess as their answers are private.
     pub(super) fn of<T>(
         self,
+        principal: Option<&Principal>,
         route: &'static str,
         content: &impl Serialize,
         answer: fn(&T) -> String,
     ) -> Option<Keyed<T>> {
         let request = KeyedRequest {
-            // Nobody can sign in yet: all callers are one, and a key must be as hard to guess as its answer is private.
-            principal: String::new(),
+            principal: principal.map(|principal| principal.id.to_string()).unwrap_or_default(),
             route,
             key: self.0?,
             content: serde_json::to_string(content).unwrap_or_default(),

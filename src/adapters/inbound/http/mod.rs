@@ -3,11 +3,15 @@
 //! A request passes `server` (over `tls` where that is configured) → `middleware` → `gate` → its area's file. Every error leaves as problem+json, made in
 //! `problem` alone. Not here: what the calls mean (`application`), when the service starts and stops (`bootstrap`).
 
+mod admin;
 mod admission;
+mod auth;
+mod bearer;
 mod body;
 mod client;
 mod coupons;
 pub mod document;
+mod door;
 mod exposition;
 mod fields;
 mod gate;
@@ -17,6 +21,8 @@ mod health;
 mod idempotency;
 mod metrics;
 mod middleware;
+mod pages;
+mod preconditions;
 mod problem;
 mod refusals;
 mod requests;
@@ -24,6 +30,7 @@ mod routes;
 mod scalars;
 pub mod server;
 pub mod tls;
+mod users;
 
 use std::{
     num::NonZeroU32,
@@ -32,9 +39,12 @@ use std::{
 };
 
 use dlc_application::{
+    auth::AuthService,
     coupons::CouponService,
+    greetings::GreetingService,
     operations::{check::Doctor, readiness::Readiness},
-    ports::monitoring::DatabaseMonitor,
+    ports::{cursors::CursorSeal, monitoring::DatabaseMonitor},
+    users::UserService,
 };
 use ipnet::IpNet;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response};
@@ -42,16 +52,28 @@ use poem_openapi::OpenApiService;
 
 use admission::Admission;
 pub use admission::AdmissionLimits;
+use client::TrustedProxies;
+use door::{Door, Entrance};
 use gate::Gate;
 pub use health::Disclosure;
 use requests::Requests;
 
 /// What the API's routes work with once the gate is passed.
 pub struct Services {
+    /// The door.
+    pub auth: Arc<AuthService>,
+    /// The registry of accounts.
+    pub users: Arc<UserService>,
+    /// The guest book.
+    pub greetings: Arc<GreetingService>,
     /// The coupon office.
     pub coupons: Arc<CouponService>,
     /// Whether coupons are for signed-in people only.
     pub coupons_need_sign_in: bool,
+    /// Seals on the way from one page of a list to the next.
+    pub cursors: Arc<dyn CursorSeal>,
+    /// Networks of proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Limits of every request.
@@ -63,6 +85,8 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Most requests of one client; none for no limit.
     pub rate: Option<RateLimit>,
+    /// Most tries of one client at a password or a code, or at a new account; none for no limit.
+    pub credentials_rate: Option<RateLimit>,
     /// Networks of proxies whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -87,11 +111,15 @@ pub struct Watched {
 /// Empty until there is a database.
 type Watch = Arc<OnceLock<Watched>>;
 
+/// Empty until people can sign in.
+type DoorWatch = Arc<OnceLock<Arc<Door>>>;
+
 /// The running API: served from the first moment, opened when its services are there.
 #[derive(Clone)]
 pub struct Api {
     readiness: Arc<Readiness>,
     watch: Watch,
+    door: DoorWatch,
     gate: Gate,
     requests: Requests,
     admission: Arc<Admission>,
@@ -105,6 +133,7 @@ impl Api {
         Self {
             gate: Gate::new(Arc::clone(&readiness), Arc::clone(&admission)),
             watch: Watch::default(),
+            door: DoorWatch::default(),
             readiness,
             requests: Requests::default(),
             admission,
@@ -119,11 +148,23 @@ impl Api {
 
     /// Opens the gate.
     pub fn open(&self, services: &Services) {
-        let greetings = greetings::GreetingsApi;
-        let coupons = coupons::CouponsApi::new(services, &self.readiness);
-        let aliases = coupons::CouponAliasesApi::new(services, &self.readiness);
-        let business = OpenApiService::new((greetings, coupons, aliases), document::TITLE, document::VERSION);
-        self.gate.open(business.into_endpoint(), document::pages());
+        let proxies = TrustedProxies(services.trusted_proxies.clone());
+        let door = Arc::new(Door::new(
+            Arc::clone(&services.auth),
+            Arc::clone(&self.readiness),
+            proxies,
+        ));
+        let areas = (
+            auth::AuthApi::new(&services.auth, &door),
+            users::UsersApi::new(&services.users, &services.auth, &door),
+            admin::AdminApi::new(&services.users, &services.cursors, &door),
+            greetings::GreetingsApi::new(&services.greetings, &services.cursors, &door),
+            coupons::CouponsApi::new(services, &door),
+            coupons::CouponAliasesApi::new(services, &door),
+        );
+        let inner = OpenApiService::new(areas, document::TITLE, document::VERSION).into_endpoint();
+        let _ = self.door.set(Arc::clone(&door));
+        self.gate.open(Entrance { inner, door }, document::pages());
     }
 
     fn metrics(&self) -> metrics::MetricsEndpoint {
@@ -138,7 +179,11 @@ impl Api {
     /// The endpoint for a server of `/metrics` alone.
     pub fn metrics_endpoint(&self, limits: Limits) -> impl Endpoint<Output = Response> + 'static {
         let (readiness, requests) = (Arc::clone(&self.readiness), Requests::default());
-        let limits = Limits { rate: None, ..limits };
+        let limits = Limits {
+            rate: None,
+            credentials_rate: None,
+            ..limits
+        };
         // Requests of a scraper are no traffic of the service.
         middleware::wrap(
             gate::OnlyMetrics(self.metrics().boxed()),
@@ -157,7 +202,11 @@ impl Api {
         origins: &[String],
         with_metrics: bool,
     ) -> impl Endpoint<Output = Response> + 'static {
-        let health = health::HealthApi::new(Arc::clone(&self.readiness), Arc::clone(&self.watch), disclosure);
+        let health = health::HealthApi::new(
+            Arc::clone(&self.readiness),
+            Arc::clone(&self.watch),
+            health::Disclosing::new(disclosure, Arc::clone(&self.door)),
+        );
         let probes = OpenApiService::new(health, document::TITLE, document::VERSION).into_endpoint();
         let metrics = self.metrics();
         let metrics = with_metrics.then(|| metrics.boxed());
@@ -175,6 +224,9 @@ impl Api {
 /// Everything that is documented, for the document and for `Allow` headers.
 type Documented = (
     health::HealthApi,
+    auth::AuthApi,
+    users::UsersApi,
+    admin::AdminApi,
     greetings::GreetingsApi,
     coupons::CouponsApi,
     coupons::CouponAliasesApi,

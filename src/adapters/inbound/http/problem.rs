@@ -1,15 +1,14 @@
 //! The one shape of every error: RFC 9457 problem+json, and the one place that makes it.
 //!
 //! A use case's error becomes a [`Problem`] here, so does a framework's; the middleware turns it into the response, with
-//! the request's id. Not here: which statuses an operation documents (its own file, by [`problems!`]).
+//! the request's id. Not here: the use cases' own errors (`verdicts`), which statuses an operation documents (its own file, by
+//! [`problems!`]).
 
-use std::borrow::Cow;
+mod verdicts;
 
-use dlc_application::{
-    coupons::{ClaimError, CreateCouponError, FindCouponError},
-    ports::{StorageError, StorageErrorKind, idempotency::KeyRefused},
-};
-use dlc_domain::coupons::ClaimRefused;
+use std::{borrow::Cow, error::Error, time::Duration};
+
+use dlc_application::ports::{StorageError, StorageErrorKind};
 use poem::{
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
     http::StatusCode,
@@ -23,6 +22,15 @@ use poem_openapi::{
 
 /// Seconds after which a client may ask again, when the database or the service is what is missing.
 const RETRY_AFTER: u32 = 1;
+
+/// The code of a token that is not good; its challenge says the same.
+const INVALID_TOKEN: &str = "invalid_token";
+
+/// Whole seconds, at least one, rounded up: whoever waits so long does not wait in vain.
+pub(super) fn whole_seconds(duration: Duration) -> u32 {
+    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(whole).unwrap_or(u32::MAX).max(1)
+}
 
 /// One field that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
@@ -67,7 +75,7 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<FieldError>,
     pub(crate) retry_after: Option<u32>,
     /// What is logged and never shown.
-    pub(crate) source: Option<StorageError>,
+    pub(crate) source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Problem {
@@ -107,6 +115,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
     }
 
+    /// One field that breaks a rule.
+    pub(crate) fn invalid_field(field: &str, message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError {
+            field: field.to_owned(),
+            message: message.into(),
+        }])
+    }
+
     pub(crate) fn rate_limited(after: u32) -> Self {
         Self {
             retry_after: Some(after),
@@ -126,7 +142,33 @@ impl Problem {
     }
 
     pub(crate) fn sign_in_required() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "authentication_required", "sign in first")
+        let detail = "sign in first, and send the access token as `Authorization: Bearer …`";
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_required", detail)
+    }
+
+    pub(crate) fn invalid_token() -> Self {
+        let detail = "the access token is not good, or not any more; refresh it, or sign in again";
+        Self::new(StatusCode::UNAUTHORIZED, INVALID_TOKEN, detail)
+    }
+
+    /// Somebody is known, and may not do this.
+    pub(crate) fn not_allowed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "not_allowed", detail)
+    }
+
+    /// Somebody changes what they have not seen as it is.
+    pub(crate) fn stale() -> Self {
+        let detail = "it was changed since; look at it again, and send its new ETag as If-Match";
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
+    }
+
+    /// How to sign in, where that is what is missing (RFC 6750 §3).
+    pub(crate) fn challenge(&self) -> Option<&'static str> {
+        match (self.status, self.code) {
+            (StatusCode::UNAUTHORIZED, INVALID_TOKEN) => Some("Bearer realm=\"dlc\", error=\"invalid_token\""),
+            (StatusCode::UNAUTHORIZED, _) => Some("Bearer realm=\"dlc\""),
+            _ => None,
+        }
     }
 
     pub(crate) fn internal() -> Self {
@@ -153,6 +195,7 @@ impl Problem {
     pub(crate) fn is_lost_database(&self) -> bool {
         self.source
             .as_ref()
+            .and_then(|error| error.downcast_ref::<StorageError>())
             .is_some_and(|error| error.kind() == StorageErrorKind::Unavailable)
     }
 
@@ -250,74 +293,6 @@ impl From<Problem> for poem::Error {
     }
 }
 
-impl From<StorageError> for Problem {
-    fn from(error: StorageError) -> Self {
-        let problem = match error.kind() {
-            StorageErrorKind::Unavailable => Self::lost_database(),
-            StorageErrorKind::Timeout => Self::unavailable(
-                "database_timeout",
-                "the database did not answer in time; ask again in a moment",
-            ),
-            StorageErrorKind::Conflict => {
-                Self::unavailable("database_conflict", "another request was first; ask again")
-            }
-            StorageErrorKind::Other => Self::internal(),
-        };
-        Self {
-            source: Some(error),
-            ..problem
-        }
-    }
-}
-
-impl From<KeyRefused> for Problem {
-    fn from(error: KeyRefused) -> Self {
-        match error {
-            KeyRefused::Differs => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                error.to_string(),
-            ),
-            KeyRefused::Running => Self::new(StatusCode::CONFLICT, "idempotency_key_in_use", error.to_string()),
-        }
-    }
-}
-
-impl From<CreateCouponError> for Problem {
-    fn from(error: CreateCouponError) -> Self {
-        match error {
-            CreateCouponError::NameTaken => Self::new(StatusCode::CONFLICT, "coupon_exists", error.to_string()),
-            CreateCouponError::Key(error) => error.into(),
-            CreateCouponError::Storage(error) => error.into(),
-        }
-    }
-}
-
-impl From<FindCouponError> for Problem {
-    fn from(error: FindCouponError) -> Self {
-        match error {
-            FindCouponError::UnknownCoupon => Self::new(StatusCode::NOT_FOUND, "coupon_not_found", error.to_string()),
-            FindCouponError::Storage(error) => error.into(),
-        }
-    }
-}
-
-impl From<ClaimError> for Problem {
-    fn from(error: ClaimError) -> Self {
-        match error {
-            ClaimError::UnknownCoupon => Self::new(StatusCode::NOT_FOUND, "coupon_not_found", error.to_string()),
-            ClaimError::Refused(ClaimRefused::AlreadyClaimed) => {
-                Self::new(StatusCode::CONFLICT, "already_claimed", error.to_string())
-            }
-            ClaimError::Refused(ClaimRefused::OutOfStock) => {
-                Self::new(StatusCode::CONFLICT, "out_of_stock", error.to_string())
-            }
-            ClaimError::Key(error) => error.into(),
-            ClaimError::Storage(error) => error.into(),
-        }
-    }
-}
-
 /// Declares what can go wrong with an operation: the statuses that its document lists, each with its codes.
 macro_rules! problems {
     ($name:ident { $($status:literal => $description:literal),+ $(,)? }) => {
@@ -364,7 +339,7 @@ pub(crate) fn document_problem(status: u16, description: &'static str) -> poem_o
         headers: match status {
             401 => vec![header(
                 "WWW-Authenticate",
-                "How to sign in: `Bearer`",
+                "How to sign in: `Bearer`, and what is wrong with the token that was sent",
                 String::schema_ref(),
             )],
             429 | 503 => vec![header(
@@ -384,39 +359,5 @@ fn header(name: &str, description: &str, schema: MetaSchemaRef) -> MetaHeader {
         required: true,
         deprecated: false,
         schema,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_refusal_has_its_status_and_code() {
-        let storage = |kind| StorageError::new(kind, "driver's words");
-        let problems: Vec<Problem> = vec![
-            CreateCouponError::NameTaken.into(),
-            FindCouponError::UnknownCoupon.into(),
-            ClaimError::UnknownCoupon.into(),
-            ClaimError::Refused(ClaimRefused::AlreadyClaimed).into(),
-            ClaimError::Refused(ClaimRefused::OutOfStock).into(),
-            KeyRefused::Differs.into(),
-            KeyRefused::Running.into(),
-            storage(StorageErrorKind::Unavailable).into(),
-            storage(StorageErrorKind::Timeout).into(),
-            storage(StorageErrorKind::Conflict).into(),
-            storage(StorageErrorKind::Other).into(),
-            Problem::from_framework(NotFoundError.into()),
-            Problem::from_framework(MethodNotAllowedError.into()),
-            Problem::too_large(),
-            Problem::sign_in_required(),
-            Problem::rate_limited(7),
-        ];
-        let table: Vec<String> = problems
-            .iter()
-            .map(|problem| format!("{} {}: {}", problem.status.as_u16(), problem.code, problem.detail))
-            .collect();
-        insta::assert_snapshot!(table.join("\n"));
-        assert!(table.iter().all(|line| !line.contains("driver's words")));
     }
 }

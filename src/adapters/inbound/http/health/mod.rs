@@ -28,7 +28,10 @@ use views::{
     ReadyView,
 };
 
-use super::{Watch, Watched};
+use super::{
+    DoorWatch, Watch, Watched,
+    bearer::{LooksAtToken, Presented, presented},
+};
 
 /// How long an answer about the database is good for, so that a crowd of probes is one question.
 const CACHE: Duration = Duration::from_secs(1);
@@ -56,16 +59,26 @@ pub enum Disclosure {
     Public,
     /// Callers on this machine, unless a proxy forwarded them.
     Loopback,
-    /// Administrators; nobody can sign in yet, so nobody.
+    /// Administrators, as soon as they can sign in.
     Admin,
 }
 
-impl Disclosure {
-    fn allows(self, request: &Request) -> bool {
-        match self {
-            Self::Public => true,
-            Self::Admin => false,
-            Self::Loopback => {
+/// Judges who is told details.
+pub(super) struct Disclosing {
+    disclosure: Disclosure,
+    door: DoorWatch,
+}
+
+impl Disclosing {
+    pub(super) fn new(disclosure: Disclosure, door: DoorWatch) -> Self {
+        Self { disclosure, door }
+    }
+
+    async fn allows(&self, request: &Request) -> bool {
+        match self.disclosure {
+            Disclosure::Public => true,
+            Disclosure::Admin => self.is_from_administrator(request).await,
+            Disclosure::Loopback => {
                 let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip"]
                     .iter()
                     .any(|name| request.headers().contains_key(*name));
@@ -75,6 +88,16 @@ impl Disclosure {
                     .is_some_and(|address| address.ip().to_canonical().is_loopback());
                 local && !forwarded
             }
+        }
+    }
+
+    /// Probes refuse nobody: whoever does not get through is told what everybody is.
+    async fn is_from_administrator(&self, request: &Request) -> bool {
+        match (self.door.get(), presented(request.headers())) {
+            (Some(door), Presented::Token(token)) => {
+                door.authenticate(token).await.is_ok_and(|principal| principal.is_admin)
+            }
+            _ => false,
         }
     }
 }
@@ -109,22 +132,28 @@ impl<T: Clone> Cached<T> {
 pub(super) struct HealthApi {
     readiness: Arc<Readiness>,
     watch: Watch,
-    disclosure: Disclosure,
+    disclosing: Disclosing,
     examined: Cached<Examined>,
 }
 
 impl HealthApi {
-    pub(super) fn new(readiness: Arc<Readiness>, watch: Watch, disclosure: Disclosure) -> Self {
+    pub(super) fn new(readiness: Arc<Readiness>, watch: Watch, disclosing: Disclosing) -> Self {
         Self {
             readiness,
             watch,
-            disclosure,
+            disclosing,
             examined: Cached::new(),
         }
     }
 
     fn snapshot(&self) -> Snapshot {
         self.readiness.snapshot(Instant::now())
+    }
+
+    /// What is known of the database, for whom it may be told to.
+    async fn watched_by(&self, request: &Request) -> Option<&Watched> {
+        let watched = self.watch.get()?;
+        self.disclosing.allows(request).await.then_some(watched)
     }
 
     /// What the doctor finds, less what nobody wants to hear of.
@@ -231,6 +260,7 @@ impl HealthApi {
     async fn readyz(
         &self,
         request: &Request,
+        _token: LooksAtToken,
         /// Lists the doctor's checks, to whom `server.details` allows.
         verbose: Query<Option<String>>,
         /// Leaves a check out of the list; may be repeated.
@@ -239,7 +269,7 @@ impl HealthApi {
     ) -> PhaseAnswer {
         let snapshot = self.snapshot();
         let mut view = PhaseView::new(&snapshot);
-        if verbose.0.is_some_and(|value| value != "false") && self.disclosure.allows(request) {
+        if verbose.0.is_some_and(|value| value != "false") && self.disclosing.allows(request).await {
             view.checks = self.checks(&exclude.0).await;
         }
         if snapshot.is_ready() {
@@ -303,7 +333,7 @@ impl HealthApi {
     ///
     /// Details are told to whom `server.details` allows; anyone else learns the status.
     #[oai(path = "/api/health/db", method = "get", operation_id = "databaseHealth")]
-    async fn database(&self, request: &Request) -> DatabaseAnswer {
+    async fn database(&self, request: &Request, _token: LooksAtToken) -> DatabaseAnswer {
         let snapshot = self.snapshot();
         let mut view = DatabaseView {
             status: database_status(snapshot.database).to_owned(),
@@ -314,7 +344,7 @@ impl HealthApi {
             pool: None,
             checks: None,
         };
-        if let Some(Watched { monitor, doctor }) = self.watch.get().filter(|_| self.disclosure.allows(request)) {
+        if let Some(Watched { monitor, doctor }) = self.watched_by(request).await {
             view.backend = Some(monitor.engine().name().to_owned());
             view.pool = Some(pool_view(monitor.as_ref()));
             if let DatabaseHealth::Healthy { latency } = snapshot.database {
@@ -335,7 +365,7 @@ impl HealthApi {
     ///
     /// The same numbers as `/metrics`; told to whom `server.details` allows.
     #[oai(path = "/api/metrics/db", method = "get", operation_id = "databaseMetrics")]
-    async fn metrics(&self, request: &Request) -> Json<DatabaseMetricsView> {
+    async fn metrics(&self, request: &Request, _token: LooksAtToken) -> Json<DatabaseMetricsView> {
         let status = database_status(self.snapshot().database).to_owned();
         let mut view = DatabaseMetricsView {
             status,
@@ -346,7 +376,7 @@ impl HealthApi {
             latency_ms: None,
             objectives: None,
         };
-        if let Some(Watched { monitor, .. }) = self.watch.get().filter(|_| self.disclosure.allows(request)) {
+        if let Some(Watched { monitor, .. }) = self.watched_by(request).await {
             let statistics = monitor.statistics();
             let all = statistics.all();
             let [unavailable, timeout, conflict, other] = statistics.errors.map(|(_, count)| count);

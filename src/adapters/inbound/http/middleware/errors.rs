@@ -1,6 +1,6 @@
 //! Turns every error and panic into problem+json, logs what is ours to mend, and tells readiness of a lost database.
 
-use std::{error::Error, panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use dlc_application::{operations::readiness::Readiness, ports::connection::ConnectFailure};
 use futures_util::{FutureExt, future::lazy};
@@ -106,8 +106,8 @@ impl<E> Answering<E> {
         }
         let cause = problem
             .source
-            .as_ref()
-            .and_then(Error::source)
+            .as_deref()
+            .and_then(|error| error.source())
             .map(ToString::to_string)
             .unwrap_or_default();
         let (status, code) = (problem.status.as_u16(), problem.code);
@@ -120,6 +120,7 @@ impl<E> Answering<E> {
 }
 
 fn respond(problem: Problem, method: &Method, path: &str, id: &str, route: Option<&Route>) -> Response {
+    let challenge = problem.challenge();
     let mut response = Response::builder()
         .status(problem.status)
         .content_type("application/problem+json")
@@ -132,8 +133,8 @@ fn respond(problem: Problem, method: &Method, path: &str, id: &str, route: Optio
     {
         response = response.header(header::ALLOW, &route.methods);
     }
-    if problem.status == StatusCode::UNAUTHORIZED {
-        response = response.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(challenge) = challenge {
+        response = response.header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response.body(if *method == Method::HEAD {
         Body::empty()

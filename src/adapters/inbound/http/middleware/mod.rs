@@ -20,6 +20,8 @@ use std::sync::Arc;
 use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Response, http::HeaderValue};
 
+pub(super) use request_id::RequestId;
+
 use super::{Limits, Requests, client::TrustedProxies};
 
 /// Wraps the routes.
@@ -38,7 +40,10 @@ pub(super) fn wrap(
     };
     let rated = rates::Rated {
         inner: answering,
-        buckets: limits.rate.map(rates::Buckets::new),
+        all: limits.rate.map(|limit| rates::Buckets::new("address", limit)),
+        tries: limits
+            .credentials_rate
+            .map(|limit| rates::Buckets::new("credentials", limit)),
         proxies: TrustedProxies(limits.trusted_proxies),
     };
     let compressed = compression::Compressed { inner: rated };

@@ -1,8 +1,9 @@
 //! How many requests one client may make: a bucket of tokens per address, 429 when it is empty, and headers that say how full it
 //! is (draft-ietf-httpapi-ratelimit-headers).
 //!
-//! An IPv6 client has a whole /64 for itself, so that is one address here. Probes and metrics are not counted. Not here: which
-//! address is the client's (`client`), limits of signing in.
+//! Tries at passwords, codes and new accounts come out of a second, smaller bucket as well: each of them makes this service work, and
+//! is how somebody guesses. An IPv6 client has a whole /64 for itself, so that is one address here. Probes and metrics are not counted.
+//! Not here: which address is the client's (`client`), how often a name may be tried (`domain/sessions`).
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -19,10 +20,10 @@ use governor::{
 };
 use poem::{
     Endpoint, Request, Response,
-    http::{HeaderName, HeaderValue},
+    http::{HeaderName, HeaderValue, Method},
 };
 
-use crate::adapters::inbound::http::{RateLimit, client::TrustedProxies, gate};
+use crate::adapters::inbound::http::{RateLimit, client::TrustedProxies, gate, problem::whole_seconds};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
@@ -39,6 +40,7 @@ pub(super) struct Buckets {
     limiter: DefaultKeyedRateLimiter<IpAddr, StateInformationMiddleware>,
     clock: DefaultClock,
     limit: RateLimit,
+    name: &'static str,
     policy: HeaderValue,
     swept: Mutex<Instant>,
 }
@@ -52,16 +54,18 @@ struct Decision {
 }
 
 impl Buckets {
-    pub(super) fn new(limit: RateLimit) -> Self {
+    /// Buckets of that name in the headers.
+    pub(super) fn new(name: &'static str, limit: RateLimit) -> Self {
         let quota = Quota::with_period(limit.window / limit.requests.get())
             .unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX))
             .allow_burst(limit.requests);
-        let policy = format!("\"address\";q={};w={}", limit.requests, limit.window.as_secs().max(1));
+        let policy = format!("\"{name}\";q={};w={}", limit.requests, limit.window.as_secs().max(1));
         Self {
             limiter: RateLimiter::dashmap_with_clock(quota, DefaultClock::default())
                 .with_middleware::<StateInformationMiddleware>(),
             clock: DefaultClock::default(),
             limit,
+            name,
             policy: HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("")),
             swept: Mutex::new(Instant::now()),
         }
@@ -75,12 +79,12 @@ impl Buckets {
                 let used = self.limit.requests.get().saturating_sub(remaining);
                 Decision {
                     remaining,
-                    refilled_after: seconds(self.limit.window / self.limit.requests.get() * used),
+                    refilled_after: whole_seconds(self.limit.window / self.limit.requests.get() * used),
                     used_up: None,
                 }
             }
             Err(not_until) => {
-                let after = seconds(not_until.wait_time_from(self.clock.now()));
+                let after = whole_seconds(not_until.wait_time_from(self.clock.now()));
                 Decision {
                     remaining: 0,
                     refilled_after: after,
@@ -103,12 +107,6 @@ impl Buckets {
     }
 }
 
-/// Whole seconds, at least one, rounded up: whoever waits so long does not wait in vain.
-fn seconds(duration: Duration) -> u32 {
-    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
-    u32::try_from(whole).unwrap_or(u32::MAX).max(1)
-}
-
 fn bucket_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -119,32 +117,67 @@ fn bucket_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Where passwords and codes are tried, and accounts made: what the smaller bucket is for.
+const TRIES: [(Method, &str); 4] = [
+    (Method::POST, "/api/v1/auth/login"),
+    (Method::POST, "/api/v1/auth/password-reset"),
+    (Method::POST, "/api/v1/auth/register"),
+    (Method::PUT, "/api/v1/users/me/password"),
+];
+
+fn is_try(request: &Request) -> bool {
+    let path = request.uri().path();
+    TRIES
+        .iter()
+        .any(|(method, tried)| *tried == path && method == request.method())
+}
+
 pub(super) struct Rated<E> {
     pub(super) inner: E,
-    /// None where there is no limit.
-    pub(super) buckets: Option<Buckets>,
+    /// For all requests; none where there is no limit.
+    pub(super) all: Option<Buckets>,
+    /// For tries at passwords and the like; none where there is no limit.
+    pub(super) tries: Option<Buckets>,
     pub(super) proxies: TrustedProxies,
+}
+
+impl<E> Rated<E> {
+    /// What the buckets say to a request. Whom the first one refuses costs the second nothing.
+    fn decide(&self, request: &Request) -> [Option<(&Buckets, Decision)>; 2] {
+        let all = self.all.as_ref().filter(|_| gate::is_gated(request.uri().path()));
+        let tries = self.tries.as_ref().filter(|_| is_try(request));
+        if all.is_none() && tries.is_none() {
+            return [None, None];
+        }
+        let client = self.proxies.client_of(request);
+        let all = all.zip(client).map(|(buckets, client)| (buckets, buckets.ask(client)));
+        if all.as_ref().is_some_and(|(_, decision)| decision.used_up.is_some()) {
+            return [all, None];
+        }
+        let tries = tries
+            .zip(client)
+            .map(|(buckets, client)| (buckets, buckets.ask(client)));
+        [all, tries]
+    }
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Rated<E> {
     type Output = Response;
 
     fn call(&self, mut request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
-        let buckets = self.buckets.as_ref();
-        let limited = buckets.filter(|_| gate::is_gated(request.uri().path()));
-        let decided = limited
-            .and_then(|buckets| Some((buckets, self.proxies.client_of(&request)?)))
-            .map(|(buckets, client)| (buckets, buckets.ask(client)));
-        if let Some(used_up) = decided.as_ref().and_then(|(_, decision)| decision.used_up) {
+        let decided = self.decide(&request);
+        let used_up = decided.iter().flatten().find_map(|(_, decision)| decision.used_up);
+        if let Some(used_up) = used_up {
             request.extensions_mut().insert(used_up);
         }
         self.inner.call(request).map_ok(move |mut response| {
-            if let Some((buckets, decision)) = decided {
-                let state = format!("\"address\";r={};t={}", decision.remaining, decision.refilled_after);
-                let headers = response.headers_mut();
-                headers.insert(POLICY, buckets.policy.clone());
-                if let Ok(state) = HeaderValue::from_str(&state) {
-                    headers.insert(STATE, state);
+            let headers = response.headers_mut();
+            // Two lines of such a header are one list (RFC 9110 §5.3).
+            for (buckets, decision) in decided.into_iter().flatten() {
+                let (name, remaining, after) = (buckets.name, decision.remaining, decision.refilled_after);
+                headers.append(POLICY, buckets.policy.clone());
+                if let Ok(state) = HeaderValue::from_str(&format!("\"{name}\";r={remaining};t={after}")) {
+                    headers.append(STATE, state);
                 }
             }
             response
@@ -158,7 +191,7 @@ mod tests {
 
     fn buckets(requests: u32, window: Duration) -> Buckets {
         let requests = NonZeroU32::new(requests).unwrap();
-        Buckets::new(RateLimit { requests, window })
+        Buckets::new("address", RateLimit { requests, window })
     }
 
     #[test]
