@@ -324,6 +324,38 @@ on_both_engines! {
     }
 }
 
+#[tokio::test]
+async fn a_crowd_of_passwords_takes_no_more_than_its_share_of_the_service() {
+    let server = Server::start(Database::migrated(Engine::Sqlite).await).await;
+    let tries = (0..200).map(|n| {
+        let body = json!({"username": format!("nobody-{n}"), "password": PASSWORD});
+        let login = server.request(Method::POST, "/api/v1/auth/login").json(&body);
+        tokio::spawn(login.send())
+    });
+    let tries: Vec<_> = tries.collect();
+    // Nobody else waits for them.
+    assert_eq!(server.get("/api/v1/greet").await.status, 200);
+    let mut turned_away = 0;
+    for one in tries {
+        let answer = one.await.unwrap().unwrap();
+        match answer.status().as_u16() {
+            401 => {}
+            503 => {
+                assert_eq!(answer.headers()["retry-after"], "1");
+                assert_eq!(answer.json::<Value>().await.unwrap()["code"], "overloaded");
+                turned_away += 1;
+            }
+            status => panic!("{status}"),
+        }
+    }
+    assert!((1..200).contains(&turned_away), "{turned_away}");
+    // And all is well afterwards.
+    server
+        .login("nobody", PASSWORD)
+        .await
+        .assert_problem(401, "invalid_credentials");
+}
+
 /// Signs in, with this said of where the request comes from; the address that was written down for it.
 async fn address_kept(server: &Server, forwarded: &[u8]) -> String {
     let body = json!({"username": "ada", "password": PASSWORD});

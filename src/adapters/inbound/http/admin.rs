@@ -136,7 +136,8 @@ struct ChangeUserBody {
     /// What its owner works towards: 1–2000 characters, not blank.
     #[oai(nullable)]
     current_goal: MaybeUndefined<LongText>,
-    /// Whether its owner administrates. Whoever does not any more is signed out of what they are doing.
+    /// Whether its owner administrates; `null` leaves it as it is. Whoever does not any more has to sign in again.
+    #[oai(nullable)]
     is_admin: Option<bool>,
 }
 
