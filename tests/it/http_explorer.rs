@@ -65,3 +65,48 @@ async fn the_explorer_tries_calls_out_and_asks_nobody_else() {
     assert_at_peace(&browser, &site, "no complaint at all").await;
     browser.picture("explorer").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_from_the_login_call_opens_the_calls_that_want_one() {
+    let server = Server::start(Database::migrated(Engine::Sqlite).await).await;
+    let ada = json!({"username": "ada", "password": "tulip ferry onyx"});
+    assert_eq!(server.post("/api/v1/auth/register", ada.clone()).await.status, 201);
+    let site = format!("http://{}", server.address());
+    let browser = Browser::start().await;
+    browser.open(&format!("{site}/docs")).await;
+
+    // Signing in, as somebody does who has nothing but this page.
+    let login = operation("login");
+    try_out(&browser, &login).await;
+    let body = format!("{login}//textarea[contains(@class,'body-param__text')]");
+    browser.write(&body, &ada.to_string()).await;
+    let answer = answered(&browser, &login, 200).await;
+    let token = answer
+        .split("\"access_token\": \"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let token = token.unwrap_or_else(|| panic!("{answer}"));
+
+    let me = operation("getMe");
+    try_out(&browser, &me).await;
+    let refused = answered(&browser, &me, 401).await;
+    assert!(refused.contains("authentication_required"), "{refused}");
+
+    browser
+        .click("//button[contains(@class,'authorize') and contains(@class,'btn')]")
+        .await;
+    let dialog = "//div[contains(@class,'modal-ux')]";
+    browser.write(&format!("{dialog}//input[@type='text']"), token).await;
+    browser.picture("authorize").await;
+    browser
+        .click(&format!("{dialog}//button[contains(@class,'authorize')]"))
+        .await;
+    browser
+        .click(&format!("{dialog}//button[contains(@class,'btn-done')]"))
+        .await;
+
+    let profile = answered(&browser, &me, 200).await;
+    assert!(profile.contains("\"username\": \"ada\""), "{profile}");
+    browser.picture("authorized").await;
+    assert_at_peace(&browser, &site, "401").await;
+}
