@@ -16,6 +16,7 @@ use dlc::{
 };
 
 use crate::harness::{
+    Engine, OnEngine,
     accounts::{Accounts, act, at, given, new_session, secret},
     on_both_engines,
 };
@@ -524,4 +525,28 @@ on_both_engines! {
         }
         assert!(accounts.count("users WHERE is_admin AND deleted_at IS NULL").await >= 1);
     }
+}
+
+#[tokio::test]
+async fn whoever_forgets_takes_only_rows_that_are_free() {
+    let accounts = Accounts::on(Engine::Postgres).await;
+    let ada = accounts.user("ada").await;
+    accounts.here.sign_in(&ada, "s", at(0)).await;
+    accounts.fail("nobody", None, 0).await;
+    let holder = accounts.database.hold("sessions").await;
+    assert_eq!(accounts.there.sessions.forget(far()).await.unwrap(), 1, "the failure");
+    holder.release().await;
+    assert_eq!(accounts.there.sessions.forget(far()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn whoever_ends_all_sessions_locks_their_user_first() {
+    let accounts = Accounts::on(Engine::Postgres).await;
+    let ada = accounts.user("ada").await;
+    accounts.here.sign_in(&ada, "s", at(0)).await;
+    let done = accounts.at_once("users", |_, instance| async move {
+        instance.sessions.end_all(ada.id, &act(at(1))).await.unwrap();
+    });
+    done.await;
+    assert_eq!(accounts.events().await.len(), 2);
 }
