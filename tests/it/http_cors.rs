@@ -24,7 +24,11 @@ async fn from(server: &Server, origin: &str, method: Method, path: &str, asks: O
 #[tokio::test]
 async fn an_origin_that_is_named_may_read_answers_and_errors() {
     let server = server().await;
-    for (path, status) in [("/api/v1/greet/Ada", 200), ("/api/v1/coupons/none", 404), ("/nowhere", 404)] {
+    for (path, status) in [
+        ("/api/v1/greet/Ada", 200),
+        ("/api/v1/coupons/none", 404),
+        ("/nowhere", 404),
+    ] {
         let answer = from(&server, FRIEND, Method::GET, path, None).await;
         assert_eq!(answer.status, status, "{answer:?}");
         assert_eq!(answer.header("access-control-allow-origin"), FRIEND);
