@@ -11,23 +11,27 @@ use std::{
 };
 
 use clap::{Parser, error::ErrorKind};
-use dlc_application::ports::{inspection::DatabaseInspector, migrations::SchemaMigrator, tokens::Mint};
-use dlc_database::{Migration, SqlInspector};
+use dlc_application::ports::{clock::Clock, inspection::DatabaseInspector, migrations::SchemaMigrator, tokens::Mint};
+use dlc_database::{Database, Migration, SqlInspector};
 
-use super::{serve, services};
+use super::{accounts::with_database, serve, services};
 use crate::{
-    adapters::inbound::{
-        cli::{
-            args::{
-                AuthCommand, CheckArgs, Cli, Color, Command, ConfigCommand, DbCommand, DocumentFormat, Global,
-                MigrateCommand, PlanArgs, ServeArgs,
+    adapters::{
+        inbound::{
+            cli::{
+                args::{
+                    AuthCommand, CheckArgs, Cli, Color, Command, ConfigCommand, DbCommand, DocumentFormat, Format,
+                    Global, GreetCommand, MigrateCommand, PlanArgs, ServeArgs, UserCommand,
+                },
+                auth, check, config as config_command,
+                exit::{Exit, Failure},
+                greet, health, migrate,
+                printer::Printer,
+                user::{self, Registry},
             },
-            auth, check, config as config_command,
-            exit::{Exit, Failure},
-            health, migrate,
-            printer::Printer,
+            http::document,
         },
-        http::document,
+        outbound::{clock::SystemClock, crypto::passwords::Argon2Hasher},
     },
     config::{self, Config, ConfigError, Flag, Sources, log::LogLevel},
     telemetry,
@@ -157,6 +161,18 @@ impl Session {
             }
             Command::Migrate(command) => self.migrate(command),
             Command::Db(DbCommand::Check(args)) => self.check(args),
+            Command::User(command) => self.user(command),
+            Command::Greet(GreetCommand::Prune(args)) => {
+                let config = self.config(Vec::new(), None)?;
+                self.log(&config);
+                let prune = async |database: &Database| {
+                    let greetings = services::greetings(database);
+                    greet::prune(&greetings, &args, self.printer).await
+                };
+                let name = "greet prune";
+                let done = block_on(interruptible(with_database(&config, name, self.migrations, prune)));
+                self.told(name, args.format, done)
+            }
             Command::Config(command) => self.config_command(command),
             Command::Auth(AuthCommand::GenSecret(args)) => {
                 let secret = services::mint()?.signing_secret();
@@ -234,6 +250,35 @@ impl Session {
                 MigrateCommand::Repair(args) => migrate::repair(migrator, args, printer).await,
             }
         }))
+    }
+
+    fn user(&self, command: UserCommand) -> Result<Exit, Failure> {
+        let now = SystemClock.now();
+        let prepared = user::prepare(&command, now, self.printer)?;
+        let config = self.config(Vec::new(), None)?;
+        self.log(&config);
+        let mint = services::mint()?;
+        let hasher = Arc::new(Argon2Hasher::new(services::HASHING_OF_A_COMMAND));
+        let (name, format) = (command.name(), command.format());
+        let work = async |database: &Database| {
+            let users = services::users(&config, database, hasher, mint);
+            let registry = Registry {
+                users: &users,
+                mint: &mint,
+                now,
+            };
+            user::run(registry, command, prepared, self.printer).await
+        };
+        let done = block_on(interruptible(with_database(&config, name, self.migrations, work)));
+        self.told(name, format, done)
+    }
+
+    /// What went wrong is also told to a program that reads the report.
+    fn told(&self, command: &str, format: Format, done: Result<Exit, Failure>) -> Result<Exit, Failure> {
+        if let (Format::Json, Err(failure)) = (format, &done) {
+            self.printer.failed_json(command, failure);
+        }
+        done
     }
 
     fn check(&self, args: CheckArgs) -> Result<Exit, Failure> {

@@ -181,6 +181,9 @@ pub(super) fn hashing() -> HashingLimits {
     }
 }
 
+/// What a command may: one at a time.
+pub(super) const HASHING_OF_A_COMMAND: HashingLimits = HashingLimits { threads: 1, queue: 1 };
+
 /// The registry of accounts.
 pub(super) fn users(config: &Config, database: &Database, hasher: Arc<Argon2Hasher>, mint: OsMint) -> UserService {
     UserService::new(

@@ -19,6 +19,8 @@ mod cli_migrate;
 mod cli_migrate_history;
 mod cli_migrate_plan;
 mod cli_migrate_verify;
+mod cli_user;
+mod cli_user_terminal;
 mod contract_coupons;
 mod contract_greetings;
 mod contract_sessions;

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
     task::JoinHandle,
 };
@@ -164,8 +164,16 @@ impl Dlc {
     }
 
     pub async fn run(&self, arguments: &[&str]) -> Finished {
+        self.run_with_input(arguments, "").await
+    }
+
+    /// Runs it with something on its standard input.
+    pub async fn run_with_input(&self, arguments: &[&str], input: &str) -> Finished {
         let mut child = self.command(arguments).spawn().unwrap();
-        drop(child.stdin.take());
+        let mut stdin = child.stdin.take().unwrap();
+        // Whether or not it is read.
+        drop(stdin.write_all(input.as_bytes()).await);
+        drop(stdin);
         let output = tokio::time::timeout(LIMIT, child.wait_with_output())
             .await
             .unwrap_or_else(|_| panic!("dlc {arguments:?} does not end"))

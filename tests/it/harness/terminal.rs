@@ -13,7 +13,7 @@ use std::{
 use rustix::{
     fs::{Mode, OFlags},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{Winsize, tcsetwinsize},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 use tokio::process::{Child, Command};
 
@@ -84,6 +84,17 @@ pub async fn in_a_window_that_closes(dlc: &Dlc, arguments: &[&str], words: &'sta
 
 impl Terminal {
     pub fn start(dlc: Dlc, arguments: &[&str]) -> Self {
+        Self::start_as(dlc, arguments, &[])
+    }
+
+    /// Runs it in a shell that tells, before and after, how the terminal is set, and with what it ended. The shell stays when
+    /// Ctrl-C is typed: with the last program of a terminal its settings would end, too.
+    pub fn start_in_a_shell(dlc: Dlc, arguments: &[&str]) -> Self {
+        const SHELL: &str = r#"trap : INT; echo "before: $(stty -g)"; "$0" "$@"; echo "ended with $?"; echo "after: $(stty -g)."; read line"#;
+        Self::start_as(dlc, arguments, &["sh", "-c", SHELL])
+    }
+
+    fn start_as(dlc: Dlc, arguments: &[&str], within: &[&str]) -> Self {
         let (master, name) = terminal();
         let size = Winsize {
             ws_row: 40,
@@ -98,6 +109,7 @@ impl Terminal {
         let mut command = Command::new("setsid");
         command
             .args(["--ctty", "--wait"])
+            .args(within)
             .arg(inner.get_program())
             .args(inner.get_args())
             .current_dir(inner.get_current_dir().unwrap())
@@ -147,6 +159,14 @@ impl Terminal {
 
     pub fn type_in(&self, text: &str) {
         (&self.keyboard).write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Whether what is typed is shown.
+    pub fn echoes(&self) -> bool {
+        tcgetattr(&self.keyboard)
+            .unwrap()
+            .local_modes
+            .contains(LocalModes::ECHO)
     }
 
     /// The exit code.

@@ -1,8 +1,14 @@
 //! What can be typed. The doc comments are the help texts.
 
+mod accounts;
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub use accounts::{
+    CreateUserArgs, GreetCommand, ListUsersArgs, PruneArgs, PurgeUsersArgs, UserArgs, UserCommand, When,
+};
 
 use crate::config::Profile;
 
@@ -83,6 +89,12 @@ pub enum Command {
     /// Look after the database: check
     #[command(subcommand)]
     Db(DbCommand),
+    /// Look after accounts: create, list, show, disable, restore, allow-reset, purge
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Look after recorded greetings: prune
+    #[command(subcommand)]
+    Greet(GreetCommand),
     /// Look at the settings and where they come from
     #[command(subcommand)]
     Config(ConfigCommand),

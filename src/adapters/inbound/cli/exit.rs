@@ -6,10 +6,14 @@ use dlc_application::{
         migrate::HistoryError,
     },
     ports::{
+        StorageError, StorageErrorKind,
         connection::{ConnectError, ConnectFailure},
         migrations::MigrateError,
+        passwords::HashError,
     },
+    users::{CreateUserError, UserError},
 };
+use dlc_domain::passwords::PasswordError;
 
 use crate::config::ConfigError;
 
@@ -262,6 +266,64 @@ impl From<MigrateError> for Failure {
     }
 }
 
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::debug!(source, "{error}");
+        let (exit, code) = match error.kind() {
+            StorageErrorKind::Unavailable => (Exit::Unavailable, "database_unavailable"),
+            StorageErrorKind::Timeout => (Exit::Failed, "database_timeout"),
+            StorageErrorKind::Conflict => (Exit::Failed, "database_conflict"),
+            StorageErrorKind::Other => (Exit::Failed, "database_failed"),
+        };
+        Self::new(exit, code, error.to_string()).hint(
+            "it may be done all the same: look before you do it again; `dlc db check` looks at each layer, -v tells more",
+        )
+    }
+}
+
+impl From<HashError> for Failure {
+    fn from(error: HashError) -> Self {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::debug!(source, "{error}");
+        Self::new(Exit::Failed, "hashing_failed", error.to_string()).hint("-v with the command tells why")
+    }
+}
+
+impl From<CreateUserError> for Failure {
+    fn from(error: CreateUserError) -> Self {
+        let message = error.to_string();
+        match error {
+            CreateUserError::NameTaken => Self::new(Exit::Failed, "user_exists", message)
+                .hint("dlc user show tells of it; dlc user list --all lists them all"),
+            CreateUserError::Password(error) => Self::new(Exit::Failed, "password_weak", message).hint(match error {
+                PasswordError::TooShort { .. } => "auth.password_min_length says so; --generate makes a longer one",
+                _ => "--generate makes a good one",
+            }),
+            CreateUserError::Hash(error) => error.into(),
+            CreateUserError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserError> for Failure {
+    fn from(error: UserError) -> Self {
+        let message = error.to_string();
+        match error {
+            UserError::Unknown => {
+                Self::new(Exit::Failed, "user_unknown", message).hint("dlc user list --all lists them all")
+            }
+            UserError::Stale => {
+                Self::new(Exit::Failed, "user_changed", message).hint("dlc user show tells how it is now")
+            }
+            UserError::LastAdministrator => {
+                Self::new(Exit::Failed, "last_administrator", message).hint("dlc user create NAME --admin makes one")
+            }
+            UserError::Storage(error) => error.into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -369,15 +431,47 @@ mod tests {
             },
         ]
         .into_iter()
-        .map(|error| {
-            let failure = Failure::from(error);
-            let hint = failure.hint.unwrap_or_default();
-            format!(
-                "{:3} {}: {}\n    {hint}",
-                failure.exit as u8, failure.code, failure.message
-            )
-        })
+        .map(|error| line(error.into()))
         .collect();
         insta::assert_snapshot!(table.join("\n"));
+    }
+
+    #[test]
+    fn every_failure_about_an_account_has_its_exit_code() {
+        let storage = |kind| StorageError::new(kind, "words that are not shown");
+        let create = [
+            CreateUserError::NameTaken,
+            CreateUserError::Password(PasswordError::TooShort { floor: 12 }),
+            CreateUserError::Password(PasswordError::Common),
+            CreateUserError::Hash(HashError::Busy),
+            CreateUserError::Hash(HashError::Failed("words that are not shown".into())),
+            CreateUserError::Storage(storage(StorageErrorKind::Unavailable)),
+        ]
+        .map(Failure::from);
+        let change = [
+            UserError::Unknown,
+            UserError::Stale,
+            UserError::LastAdministrator,
+            UserError::Storage(storage(StorageErrorKind::Timeout)),
+            UserError::Storage(storage(StorageErrorKind::Conflict)),
+            UserError::Storage(storage(StorageErrorKind::Other)),
+        ]
+        .map(Failure::from);
+        insta::assert_snapshot!(
+            create
+                .into_iter()
+                .chain(change)
+                .map(line)
+                .collect::<Vec<_>>()
+                .join("\n")
+        );
+    }
+
+    fn line(failure: Failure) -> String {
+        let hint = failure.hint.unwrap_or_default();
+        format!(
+            "{:3} {}: {}\n    {hint}",
+            failure.exit as u8, failure.code, failure.message
+        )
     }
 }

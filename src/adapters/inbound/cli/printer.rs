@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::exit::{Exit, Failure};
 
@@ -79,6 +79,14 @@ impl Printer {
     /// A report for programs.
     pub fn json(&self, value: &Value) {
         self.line(&format!("{value:#}"));
+    }
+
+    /// The report of a command that failed, for programs: its code is in no other place.
+    pub fn failed_json(&self, command: &str, failure: &Failure) {
+        self.json(&json!({
+            "schema": SCHEMA, "command": command, "exit_code": failure.exit as u8,
+            "error": {"code": failure.code, "message": failure.message, "hint": failure.hint},
+        }));
     }
 
     /// A line beside the data.

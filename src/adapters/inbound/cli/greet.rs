@@ -1,0 +1,38 @@
+//! `dlc greet …`
+
+use chrono::{SecondsFormat, TimeDelta};
+use dlc_application::greetings::GreetingService;
+use serde_json::json;
+
+use super::{
+    args::{Format, PruneArgs},
+    exit::{Exit, Failure},
+    printer::{Printer, SCHEMA},
+};
+
+/// `dlc greet prune`
+///
+/// # Errors
+/// When the age is before all times, or the database fails.
+pub async fn prune(greetings: &GreetingService, args: &PruneArgs, printer: Printer) -> Result<Exit, Failure> {
+    let age = TimeDelta::from_std(args.older_than).ok();
+    let Some(before) = age.and_then(|age| greetings.now().checked_sub_signed(age)) else {
+        return Err(Failure::new(Exit::Usage, "usage", "--older-than is before all times").hint("such as 90d"));
+    };
+    let pruned = greetings.prune(before).await?;
+    let before = before.to_rfc3339_opts(SecondsFormat::Secs, true);
+    match args.format {
+        Format::Json => printer.json(&json!({
+            "schema": SCHEMA, "command": "greet prune", "exit_code": Exit::Done as u8,
+            "pruned": pruned, "recorded_before": before,
+        })),
+        Format::Text if pruned == 0 => {
+            printer.line(&format!("nothing to do: no greeting was recorded before {before}"));
+        }
+        Format::Text => printer.line(&format!(
+            "deleted {pruned} {} recorded before {before}",
+            if pruned == 1 { "greeting" } else { "greetings" }
+        )),
+    }
+    Ok(Exit::Done)
+}
