@@ -221,8 +221,16 @@ on_both_engines! {
         let stdin = child.stdin.as_mut().unwrap();
         tokio::io::AsyncWriteExt::write_all(stdin, PASSWORD.as_bytes()).await.unwrap();
         for file in ["cmdline", "environ"] {
-            let text = std::fs::read(format!("/proc/{}/{file}", child.id().unwrap())).unwrap();
-            assert!(!text.is_empty() && !String::from_utf8_lossy(&text).contains("tulip"), "{file}");
+            let path = format!("/proc/{}/{file}", child.id().unwrap());
+            // A process that has just begun has neither.
+            let text = loop {
+                let text = std::fs::read(&path).unwrap();
+                if !text.is_empty() {
+                    break text;
+                }
+                tokio::task::yield_now().await;
+            };
+            assert!(!String::from_utf8_lossy(&text).contains("tulip"), "{file}");
         }
         let ended = child.wait_with_output().await.unwrap();
         assert!(ended.status.success());
