@@ -88,6 +88,10 @@ bench-check *ARGS:
 bench-http *ARGS:
     scripts/bench-http {{ARGS}}
 
+# Time signing in: kinds of refusal told apart by time, and a crowd that signs in at once; --write keeps the figures
+bench-signin *ARGS:
+    scripts/bench-signin {{ARGS}}
+
 # Send 10,000 hostile requests, made from the OpenAPI document, to dlc on both databases (fewer: just fuzz 1000)
 fuzz *ARGS:
     scripts/fuzz {{ARGS}}

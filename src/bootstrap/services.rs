@@ -167,17 +167,18 @@ pub(super) fn signing_secrets(config: &Config, mint: OsMint) -> (SecretString, O
 /// Passwords hashed at a time by a service: each takes a core and 19 MiB.
 const MOST_HASHING_THREADS: usize = 4;
 
-/// Passwords that wait for each of them: a fraction of a second, and less than a request may take by far.
-const QUEUE_PER_THREAD: usize = 16;
+/// Passwords that wait for each of them: a second or so, which is less than a request may take.
+const QUEUE_PER_THREAD: usize = 64;
 
-/// What a service may spend on passwords.
-pub(super) fn hashing() -> HashingLimits {
+/// What a service may spend on passwords. Whoever waits is being worked on: half of those places at least are for others.
+pub(super) fn hashing(config: &Config) -> HashingLimits {
     let threads = std::thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)
         .min(MOST_HASHING_THREADS);
+    let places = usize::try_from(config.server.max_in_flight).unwrap_or(usize::MAX);
     HashingLimits {
         threads,
-        queue: threads * QUEUE_PER_THREAD,
+        queue: (threads * QUEUE_PER_THREAD).min(places / 2).max(1),
     }
 }
 
@@ -230,7 +231,7 @@ pub(super) fn greetings(database: &Database) -> GreetingService {
 /// The business behind the API.
 pub(super) fn services(config: &Config, database: &Database) -> Result<Services, Failure> {
     let mint = mint()?;
-    let hasher = Arc::new(Argon2Hasher::new(hashing()));
+    let hasher = Arc::new(Argon2Hasher::new(hashing(config)));
     let (present, previous) = signing_secrets(config, mint);
     let secrets = (&present, previous.as_ref());
     let coupons = SeaOrmCouponRepository::new(database.clone());

@@ -16,6 +16,7 @@ use dlc::{
 };
 
 use crate::harness::{
+    Engine, OnEngine,
     accounts::{Accounts, act, at, given, new_session, secret},
     on_both_engines,
 };
@@ -253,7 +254,6 @@ on_both_engines! {
         assert_eq!(accounts.refresh("never given", "t1", 1).await, RefreshVerdict::Useless);
         assert_eq!(accounts.refresh("s", "t1", 100).await, refreshed(&ada, "s"));
         assert_eq!(accounts.refresh("s", "t2", 105).await, refreshed(&ada, "s"));
-        // Counted from the first use, not from the last.
         assert_eq!(accounts.refresh("s", "t3", 110).await, refreshed(&ada, "s"));
         assert_eq!(accounts.refresh("t1", "t4", 2_000_000).await, refreshed(&ada, "s"));
         let good_until = accounts.database.rows("SELECT CAST(expires_at AS text) FROM sessions").await.concat().concat();
@@ -268,8 +268,10 @@ on_both_engines! {
         accounts.here.sign_in(&ada, "other", at(0)).await;
         assert_eq!(accounts.refresh("s", "t1", 100).await, refreshed(&ada, "s"));
         assert_eq!(accounts.refresh("t1", "t2", 101).await, refreshed(&ada, "s"));
+        // Forgiven, but the first use is what counts.
+        assert_eq!(accounts.refresh("s", "t5", 109).await, refreshed(&ada, "s"));
         assert_eq!(accounts.refresh("s", "t3", 111).await, RefreshVerdict::Replayed);
-        for token in ["s", "t1", "t2", "t3"] {
+        for token in ["s", "t1", "t2", "t3", "t5"] {
             assert_eq!(accounts.refresh(token, "t4", 112).await, RefreshVerdict::Useless, "{token}");
         }
         assert!(!accounts.is_signed_in(&ada, "s", 0).await);
@@ -281,19 +283,13 @@ on_both_engines! {
     async fn all_who_use_a_fresh_token_at_once_are_refreshed(accounts: Accounts) {
         let ada = accounts.user("ada").await;
         accounts.here.sign_in(&ada, "s", at(0)).await;
-        let uses: Vec<_> = (0..20)
-            .map(|number| {
-                let sessions = accounts.instance(number).sessions;
-                tokio::spawn(async move {
-                    // Their clocks are not quite the same.
-                    let now = at(100 + i64::try_from(number % 5).unwrap());
-                    sessions.refresh(&secret("s"), &secret(&format!("t{number}")), far(), &act(now)).await.unwrap()
-                })
-            })
-            .collect();
-        for one in uses {
-            assert_eq!(one.await.unwrap(), refreshed(&ada, "s"));
-        }
+        let outcomes = accounts.at_once("sessions", |number, instance| async move {
+            // Their clocks are not quite the same.
+            let now = at(100 + i64::try_from(number % 5).unwrap());
+            let next = secret(&format!("t{number}"));
+            instance.sessions.refresh(&secret("s"), &next, far(), &act(now)).await.unwrap()
+        });
+        assert_eq!(outcomes.await, vec![refreshed(&ada, "s"); 20]);
         assert_eq!(accounts.count("refresh_tokens").await, 21);
         assert_eq!(accounts.count("refresh_tokens WHERE used_at IS NOT NULL").await, 1);
     }
@@ -302,22 +298,30 @@ on_both_engines! {
         let ada = accounts.user("ada").await;
         accounts.here.sign_in(&ada, "s", at(0)).await;
         accounts.refresh("s", "t", 1).await;
-        let uses: Vec<_> = (0..20)
-            .map(|number| {
-                let sessions = accounts.instance(number).sessions;
-                tokio::spawn(async move {
-                    sessions.refresh(&secret("s"), &secret(&format!("t{number}")), far(), &act(at(12))).await.unwrap()
-                })
-            })
-            .collect();
-        let mut replays = 0;
-        for one in uses {
-            match one.await.unwrap() {
-                RefreshVerdict::Replayed => replays += 1,
-                other => assert_eq!(other, RefreshVerdict::Useless),
+        let outcomes = accounts.at_once("sessions", |number, instance| async move {
+            let next = secret(&format!("t{number}"));
+            instance.sessions.refresh(&secret("s"), &next, far(), &act(at(12))).await.unwrap()
+        });
+        let (replays, others): (Vec<_>, Vec<_>) = outcomes.await.into_iter().partition(|o| *o == RefreshVerdict::Replayed);
+        assert_eq!((replays.len(), accounts.events().await.len()), (1, 2));
+        assert_eq!(others, vec![RefreshVerdict::Useless; 19]);
+    }
+
+    async fn no_token_is_good_that_comes_of_a_session_that_ends_meanwhile(accounts: Accounts) {
+        let ada = accounts.user("ada").await;
+        accounts.here.sign_in(&ada, "s", at(0)).await;
+        let outcomes = accounts.at_once("sessions", |number, instance| async move {
+            if number == 0 {
+                instance.users.delete(ada.id, &act(at(1))).await.unwrap();
+                return None;
             }
+            let next = secret(&format!("t{number}"));
+            Some(instance.sessions.refresh(&secret("s"), &next, far(), &act(at(1))).await.unwrap())
+        });
+        outcomes.await;
+        for number in 1..20 {
+            assert_eq!(accounts.refresh(&format!("t{number}"), "next", 2).await, RefreshVerdict::Useless);
         }
-        assert_eq!((replays, accounts.events().await.len()), (1, 2));
     }
 
     async fn an_expired_token_is_useless_and_is_not_kept_for_ever(accounts: Accounts) {
@@ -438,23 +442,15 @@ on_both_engines! {
     async fn of_many_who_use_a_code_at_once_one_sets_the_password(accounts: Accounts) {
         let ada = accounts.user("ada").await;
         accounts.here.users.allow_reset(ada.id, &secret("code"), far(), &act(at(1))).await.unwrap();
-        let uses: Vec<_> = (0..20)
-            .map(|number| {
-                let sessions = accounts.instance(number).sessions;
-                tokio::spawn(async move {
-                    let new = hash(&format!("new {number}"));
-                    (new.clone(), sessions.reset_password(&typed("ada"), &secret("code"), &new, &act(at(2))).await.unwrap())
-                })
-            })
-            .collect();
-        let mut set = Vec::new();
-        for one in uses {
-            let (new, is_set) = one.await.unwrap();
-            set.extend(is_set.then_some(new));
-        }
+        let outcomes = accounts.at_once("users", |number, instance| async move {
+            let new = hash(&format!("new {number}"));
+            let done = instance.sessions.reset_password(&typed("ada"), &secret("code"), &new, &act(at(2))).await.unwrap();
+            done.then_some(new)
+        });
+        let set: Vec<_> = outcomes.await.into_iter().flatten().collect();
         assert_eq!(set.len(), 1);
         let state = accounts.here.sessions.sign_in_state(&typed("ada"), at(3)).await.unwrap();
-        assert_eq!(state.account, Some((ada.id, set.remove(0))));
+        assert_eq!(state.account, Some((ada.id, set[0].clone())));
         assert_eq!(accounts.events().await.len(), 2);
     }
 
@@ -529,4 +525,28 @@ on_both_engines! {
         }
         assert!(accounts.count("users WHERE is_admin AND deleted_at IS NULL").await >= 1);
     }
+}
+
+#[tokio::test]
+async fn whoever_forgets_takes_only_rows_that_are_free() {
+    let accounts = Accounts::on(Engine::Postgres).await;
+    let ada = accounts.user("ada").await;
+    accounts.here.sign_in(&ada, "s", at(0)).await;
+    accounts.fail("nobody", None, 0).await;
+    let holder = accounts.database.hold("sessions").await;
+    assert_eq!(accounts.there.sessions.forget(far()).await.unwrap(), 1, "the failure");
+    holder.release().await;
+    assert_eq!(accounts.there.sessions.forget(far()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn whoever_ends_all_sessions_locks_their_user_first() {
+    let accounts = Accounts::on(Engine::Postgres).await;
+    let ada = accounts.user("ada").await;
+    accounts.here.sign_in(&ada, "s", at(0)).await;
+    let done = accounts.at_once("users", |_, instance| async move {
+        instance.sessions.end_all(ada.id, &act(at(1))).await.unwrap();
+    });
+    done.await;
+    assert_eq!(accounts.events().await.len(), 2);
 }

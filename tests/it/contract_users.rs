@@ -190,36 +190,22 @@ on_both_engines! {
 
     async fn of_many_changes_of_one_state_one_is_made(accounts: Accounts) {
         let ada = accounts.user("ada").await;
-        let tries: Vec<_> = (0..20)
-            .map(|number| {
-                let (users, ada) = (accounts.instance(number).users, ada.clone());
-                let wanted = goal(&format!("goal {number}"));
-                tokio::spawn(async move { users.change(ada.id, Some(ada.updated_at), &wanted, &act(at(1))).await.unwrap() })
-            })
-            .collect();
-        let mut made = 0;
-        for one in tries {
-            match one.await.unwrap() {
-                UserChanged::Changed(_) => made += 1,
-                other => assert_eq!(other, UserChanged::Stale),
-            }
-        }
-        assert_eq!((made, accounts.events().await.len()), (1, 1));
+        let outcomes = accounts.at_once("users", |number, instance| {
+            let (ada, wanted) = (ada.clone(), goal(&format!("goal {number}")));
+            async move { instance.users.change(ada.id, Some(ada.updated_at), &wanted, &act(at(1))).await.unwrap() }
+        });
+        let (made, stale): (Vec<_>, Vec<_>) = outcomes.await.into_iter().partition(is_changed);
+        assert_eq!((made.len(), accounts.events().await.len()), (1, 1));
+        assert!(stale.iter().all(|outcome| *outcome == UserChanged::Stale), "{stale:?}");
     }
 
     async fn changes_at_once_happen_one_after_the_other(accounts: Accounts) {
         let ada = accounts.user("ada").await;
-        let changes: Vec<_> = (0..20)
-            .map(|number| {
-                let users = accounts.instance(number).users;
-                let wanted = goal(&format!("goal {number}"));
-                tokio::spawn(async move { changed(users.change(ada.id, None, &wanted, &act(at(1))).await.unwrap()) })
-            })
-            .collect();
-        let mut states = BTreeSet::new();
-        for one in changes {
-            states.insert(one.await.unwrap().updated_at);
-        }
+        let outcomes = accounts.at_once("users", |number, instance| {
+            let wanted = goal(&format!("goal {number}"));
+            async move { changed(instance.users.change(ada.id, None, &wanted, &act(at(1))).await.unwrap()) }
+        });
+        let states: BTreeSet<_> = outcomes.await.iter().map(|user| user.updated_at).collect();
         let expected: BTreeSet<_> = (0..20).map(|micros| at(1) + TimeDelta::microseconds(micros)).collect();
         assert_eq!(states, expected);
     }

@@ -1,6 +1,9 @@
 //! Accounts without a server: the repositories of two instances on one database, and what tests do to them again and again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use dlc::{
@@ -80,6 +83,35 @@ impl Accounts {
             &self.there
         }
         .clone()
+    }
+
+    /// Does something twenty times, by both instances, and lets nobody finish before all have come to the rows of a table.
+    pub async fn at_once<T, F>(&self, table: &str, task: impl Fn(usize, Instance) -> F) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let holder = self.database.hold(table).await;
+        let tasks: Vec<_> = (0..20)
+            .map(|number| tokio::spawn(task(number, self.instance(number))))
+            .collect();
+        if self.database.engine == Engine::Postgres {
+            let started = Instant::now();
+            let waiting =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while self.database.number(waiting).await < 20 {
+                assert!(
+                    started.elapsed() < Duration::from_secs(60),
+                    "somebody does not come to {table}"
+                );
+            }
+        }
+        holder.release().await;
+        let mut done = Vec::new();
+        for task in tasks {
+            done.push(task.await.unwrap());
+        }
+        done
     }
 
     /// An account with the hash `hash`.

@@ -167,7 +167,7 @@ impl Database {
     }
 }
 
-/// A session that keeps everybody else from changing coupons.
+/// A session that keeps everybody else from changing what it holds.
 pub enum Holder {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
@@ -176,6 +176,11 @@ pub enum Holder {
 impl Database {
     /// Locks what a claim has to change, until released.
     pub async fn hold_coupons(&self) -> Holder {
+        self.hold("coupons").await
+    }
+
+    /// Locks a table's rows, until released; on SQLite everything.
+    pub async fn hold(&self, table: &str) -> Holder {
         match self.engine {
             Engine::Sqlite => {
                 let mut session = SqliteConnection::connect(&self.url).await.unwrap();
@@ -185,7 +190,8 @@ impl Database {
             Engine::Postgres => {
                 let mut session = PgConnection::connect(&self.url).await.unwrap();
                 session.execute("BEGIN").await.unwrap();
-                session.execute("SELECT name FROM coupons FOR UPDATE").await.unwrap();
+                let lock = format!("SELECT 1 FROM {table} FOR UPDATE");
+                session.execute(AssertSqlSafe(lock)).await.unwrap();
                 Holder::Postgres(session)
             }
         }
