@@ -97,7 +97,8 @@ async fn ctrl_c_and_a_signal_leave_the_terminal_as_it_was() {
     answer(&terminal, "The same again: ", "cänary \u{3}").await;
     ended(terminal, 130).await;
     let terminal = start(&database);
-    answer(&terminal, "Password: ", "cänary ").await;
+    answer(&terminal, "Password: ", &format!("{PASSWORD}\n")).await;
+    terminal.until_shown("The same again: ").await;
     send(running(&database), Signal::TERM);
     ended(terminal, 130).await;
     assert_eq!(accounts(&database).await, 0);

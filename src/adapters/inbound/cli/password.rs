@@ -132,9 +132,12 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = tcsetattr(&self.device, OptionalActions::Now, &self.before);
         if self.asked {
+            // Half an answer must not become the next thing that the shell reads, and shows.
+            let _ = tcsetattr(&self.device, OptionalActions::Flush, &self.before);
             let _ = self.device.write_all(b"\n");
+        } else {
+            let _ = tcsetattr(&self.device, OptionalActions::Now, &self.before);
         }
     }
 }
