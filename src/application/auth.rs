@@ -350,25 +350,20 @@ impl AuthService {
         }
         let hash = state.account.as_ref().map(|(_, hash)| hash);
         let verification = self.ports.hasher.verify(present, hash).await?;
-        let (proof, hash) = match (state.account, verification) {
-            (Some((user, verified)), Verification::Right | Verification::Outdated) => {
-                let hash = self.ports.hasher.hash(new.password()).await?;
-                let rehashed = None;
-                (
-                    Proof::Given {
-                        user,
-                        verified,
-                        rehashed,
-                    },
-                    Some(hash),
-                )
-            }
-            (account, _) => (Proof::Failed(account.map(|(user, _)| user)), None),
+        // Whatever the present one is: how long a refusal takes must not tell that it was right.
+        let hash = self.ports.hasher.hash(new.password()).await?;
+        let proof = match (state.account, verification) {
+            (Some((user, verified)), Verification::Right | Verification::Outdated) => Proof::Given {
+                user,
+                verified,
+                rehashed: None,
+            },
+            (account, _) => Proof::Failed(account.map(|(user, _)| user)),
         };
         let act = self.act(caller);
         let now = act.at;
         let sessions = &self.ports.sessions;
-        match sessions.change_password(&name, &proof, hash.as_ref(), &act).await? {
+        match sessions.change_password(&name, &proof, &hash, &act).await? {
             PasswordChanged::Changed => Ok(()),
             PasswordChanged::Failed => Err(ChangePasswordError::Wrong),
             PasswordChanged::Locked(until) => Err(ChangePasswordError::Locked { until, now }),

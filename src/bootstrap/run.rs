@@ -176,7 +176,7 @@ impl Session {
             Command::Config(command) => self.config_command(command),
             Command::Auth(AuthCommand::GenSecret(args)) => {
                 let secret = services::mint()?.signing_secret();
-                Ok(auth::gen_secret(&secret, &args, self.printer))
+                auth::gen_secret(&secret, &args, self.printer)
             }
             Command::Health(args) => {
                 let flags = flag("--port", "server.port", args.port).into_iter().collect();
@@ -315,10 +315,7 @@ impl Session {
                 &args,
                 self.printer,
             )),
-            ConfigCommand::GenPassword => Ok(config_command::gen_password(
-                &services::mint()?.password(),
-                self.printer,
-            )),
+            ConfigCommand::GenPassword => config_command::gen_password(&services::mint()?.password(), self.printer),
         }
     }
 

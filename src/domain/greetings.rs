@@ -60,6 +60,8 @@ impl fmt::Display for GreetingId {
 }
 
 /// What a caller wants remembered with a greeting: a JSON object of at most 8 KiB, nested at most 5 deep (§5.4), without NUL.
+///
+/// Its numbers count as they are written without an exponent: PostgreSQL keeps them so, and six characters would become 309.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GreetingContext(String);
 
@@ -69,8 +71,8 @@ pub enum ContextError {
     /// A list, a text, a number.
     #[error("must be a JSON object")]
     NoObject,
-    /// Too large, written without white space.
-    #[error("must have at most 8192 bytes")]
+    /// Too large, written without white space and exponents.
+    #[error("must have at most 8192 bytes, its numbers written without exponents")]
     TooLarge,
     /// Objects and lists inside of each other too often.
     #[error("must be nested at most 5 deep")]
@@ -93,15 +95,17 @@ impl GreetingContext {
     pub fn parse(json: impl Into<String>) -> Result<Self, ContextError> {
         let json = json.into();
         if !json.starts_with('{') {
-            Err(ContextError::NoObject)
-        } else if json.len() > Self::MAX_BYTES {
+            return Err(ContextError::NoObject);
+        }
+        let found = survey(&json);
+        if json.len().saturating_add(found.hidden) > Self::MAX_BYTES {
             Err(ContextError::TooLarge)
+        } else if found.has_nul {
+            Err(ContextError::Nul)
+        } else if found.depth > Self::MAX_DEPTH {
+            Err(ContextError::TooDeep)
         } else {
-            match survey(&json) {
-                (_, true) => Err(ContextError::Nul),
-                (depth, _) if depth > Self::MAX_DEPTH => Err(ContextError::TooDeep),
-                _ => Ok(Self(json)),
-            }
+            Ok(Self(json))
         }
     }
 
@@ -118,27 +122,49 @@ impl GreetingContext {
     }
 }
 
-/// How deep well-formed JSON is nested, and whether a text in it has a NUL.
-fn survey(json: &str) -> (usize, bool) {
-    let (mut depth, mut deepest, mut has_nul) = (0_usize, 0, false);
-    let (mut in_text, mut bytes) = (false, json.as_bytes());
+/// What is found in well-formed JSON.
+#[derive(Default)]
+struct Survey {
+    /// How often objects and lists are inside of each other.
+    depth: usize,
+    /// Whether a text in it has a NUL.
+    has_nul: bool,
+    /// Digits that its numbers have only when they are written without exponents.
+    hidden: usize,
+}
+
+fn survey(json: &str) -> Survey {
+    let mut found = Survey::default();
+    let (mut depth, mut in_text, mut bytes) = (0_usize, false, json.as_bytes());
     while let [byte, rest @ ..] = bytes {
         bytes = rest;
         match byte {
             b'"' => in_text = !in_text,
             b'\\' => {
-                has_nul |= rest.starts_with(b"u0000");
+                found.has_nul |= rest.starts_with(b"u0000");
                 bytes = rest.get(1..).unwrap_or_default();
             }
             b'{' | b'[' if !in_text => {
                 depth += 1;
-                deepest = deepest.max(depth);
+                found.depth = found.depth.max(depth);
             }
             b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            // Outside of texts they stand in numbers alone, but for the words true and false.
+            b'e' | b'E' if !in_text => found.hidden = found.hidden.saturating_add(exponent(rest)),
             _ => {}
         }
     }
-    (deepest, has_nul)
+    found
+}
+
+/// The size of an exponent, whose `e` was read; 0 where none follows.
+fn exponent(bytes: &[u8]) -> usize {
+    let digits = bytes.iter().skip_while(|byte| matches!(byte, b'+' | b'-'));
+    digits
+        .take_while(|byte| byte.is_ascii_digit())
+        .fold(0, |size: usize, digit| {
+            size.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
+        })
 }
 
 /// A greeting that is remembered.
@@ -191,5 +217,18 @@ mod tests {
         let of_length = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
         assert!(GreetingContext::parse(of_length(8_192)).is_ok());
         assert_eq!(GreetingContext::parse(of_length(8_193)), Err(ContextError::TooLarge));
+    }
+
+    #[test]
+    fn numbers_count_as_they_are_written_without_exponents() {
+        assert!(GreetingContext::parse(r#"{"a":[1e308,-5E-324,true,false,null,"1e9999"]}"#).is_ok());
+        let times = |number: &str, times: usize| format!(r#"{{"a":[{}]}}"#, vec![number; times].join(","));
+        assert!(GreetingContext::parse(times("1e308", 26)).is_ok());
+        assert_eq!(GreetingContext::parse(times("1e308", 27)), Err(ContextError::TooLarge));
+        assert!(GreetingContext::parse(times("100000", 1_000)).is_ok());
+        assert_eq!(
+            GreetingContext::parse(times("1e99999999999999999999", 1)),
+            Err(ContextError::TooLarge)
+        );
     }
 }

@@ -38,8 +38,20 @@ async fn a_generated_secret_is_new_each_time_alone_on_its_line_and_good_to_sign_
         let checked = strict.run(&["config", "check", "--strict"]).await;
         assert_eq!(checked.code, 0, "{checked:?}");
     }
-    let quiet = Dlc::new().run(&["-q", "auth", "gen-secret"]).await;
-    assert_eq!((quiet.code, quiet.stdout.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn a_secret_that_nobody_would_be_told_is_not_made() {
+    for command in [&["auth", "gen-secret"][..], &["config", "gen-password"]] {
+        let quiet = Dlc::new().run(&[&["-q"], command].concat()).await;
+        assert_eq!((quiet.code, quiet.stdout.as_str()), (64, ""), "{quiet:?}");
+        for (device, code) in [("/dev/null", 64), ("/dev/full", 1)] {
+            let output = std::fs::OpenOptions::new().write(true).open(device).unwrap();
+            let dlc = Dlc::new();
+            let ended = dlc.command(command).stdout(output).status().await.unwrap();
+            assert_eq!(ended.code(), Some(code), "{command:?} > {device}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,13 @@ fn done(finished: &Finished, stdout: &str) {
     finished.assert_no_secret();
 }
 
+/// Runs a command that has to do what it is asked for.
+async fn does(dlc: &Dlc, arguments: &[&str]) -> Finished {
+    let finished = dlc.run(arguments).await;
+    assert_eq!(finished.code, 0, "{finished:?}");
+    finished
+}
+
 async fn create(dlc: &Dlc, arguments: &[&str]) -> Finished {
     let arguments = [&["user", "create", "--password-stdin"], arguments].concat();
     dlc.run_with_input(&arguments, &format!("{PASSWORD}\n")).await
@@ -55,7 +62,7 @@ on_both_engines! {
         done(&dlc.run(&["user", "restore", "bob"]).await, "restored bob\n");
         done(&dlc.run(&["user", "restore", "bob"]).await, "bob is not disabled; nothing was changed\n");
         done(&dlc.run(&["user", "list", "--deleted"]).await, "no account is disabled\n");
-        assert_eq!(dlc.run(&["user", "disable", "bob"]).await.code, 0);
+        does(&dlc, &["user", "disable", "bob"]).await;
         let early = dlc.run(&["user", "purge", "--deleted-before", "30d"]).await;
         assert!(early.code == 0 && early.stdout.starts_with("nothing to do: no account was disabled before 2"), "{early:?}");
         let unconfirmed = dlc.run(&["user", "purge", "--deleted-before", "0s"]).await;
@@ -79,7 +86,7 @@ on_both_engines! {
         assert_eq!(create(&dlc, &["ada", "--admin"]).await.code, 0);
         create(&dlc, &["ADA"]).await.assert_error(1, "ADA: an account of that name exists already");
         assert_eq!(create(&dlc, &["eve"]).await.code, 0);
-        assert_eq!(dlc.run(&["user", "disable", "eve"]).await.code, 0);
+        does(&dlc, &["user", "disable", "eve"]).await;
         create(&dlc, &["Eve"]).await.assert_error(1, "maybe a deleted one");
         let reset = dlc.run(&["user", "allow-reset", "eve"]).await;
         reset.assert_error(1, "eve: the account is disabled hint: restore it first: dlc user restore eve");
@@ -205,6 +212,8 @@ on_both_engines! {
             )
             .await;
         database.execute("INSERT INTO greet_history (message) VALUES ('new')").await;
+        let slip = database.dlc().run(&["greet", "prune", "--older-than", "0s"]).await;
+        slip.assert_error(64, "greetings of the last day would be deleted");
         let pruned = database.dlc().run(&["greet", "prune", "--older-than", "90d"]).await;
         assert!(pruned.code == 0 && pruned.stdout.starts_with("deleted 2 greetings recorded before 2"), "{pruned:?}");
         assert_eq!(database.rows("SELECT message FROM greet_history").await, [["new"]]);
@@ -246,14 +255,14 @@ on_both_engines! {
             server.send(server.request(reqwest::Method::GET, "/api/v1/users/me").bearer_auth(token)).await
         };
         assert_eq!(me().await.body["is_admin"], true);
-        assert!(!dlc.run(&["user", "show", "ada"]).await.stdout.contains("never"), "a sign-in is shown");
-        assert_eq!(dlc.run(&["user", "disable", "ada"]).await.code, 0);
+        assert!(!does(&dlc, &["user", "show", "ada"]).await.stdout.contains("never"), "a sign-in is shown");
+        does(&dlc, &["user", "disable", "ada"]).await;
         assert_eq!((me().await.status, server.login("ada", PASSWORD).await.status), (401, 401));
-        assert_eq!(dlc.run(&["user", "restore", "ada"]).await.code, 0);
+        does(&dlc, &["user", "restore", "ada"]).await;
         assert_eq!(server.login("ada", PASSWORD).await.status, 200);
         assert_eq!(me().await.status, 401, "what was ended stays ended");
         // The code, as somebody types it.
-        let code = dlc.run(&["user", "allow-reset", "ada"]).await.lines()[0].to_lowercase().replace('-', " ");
+        let code = does(&dlc, &["user", "allow-reset", "ada"]).await.lines()[0].to_lowercase().replace('-', " ");
         let reset = json!({"username": "ada", "code": code, "new_password": "heron slate 7 kiosks"});
         assert_eq!(server.post("/api/v1/auth/password-reset", reset.clone()).await.status, 204);
         assert_eq!(server.post("/api/v1/auth/password-reset", reset).await.status, 400);

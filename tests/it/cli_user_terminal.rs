@@ -87,7 +87,7 @@ async fn two_passwords_that_differ_make_no_account() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ctrl_c_and_a_signal_leave_the_terminal_as_it_was() {
+async fn whatever_ends_the_question_leaves_the_terminal_as_it_was() {
     let database = Database::migrated(Engine::Sqlite).await;
     let terminal = start(&database);
     answer(&terminal, "Password: ", "cänary \u{3}").await;
@@ -101,6 +101,14 @@ async fn ctrl_c_and_a_signal_leave_the_terminal_as_it_was() {
     terminal.until_shown("The same again: ").await;
     send(running(&database), Signal::TERM);
     ended(terminal, 130).await;
+    // Ctrl-\, a terminal that is closed; and Ctrl-Z, which does nothing, or the shell would be left with one that shows nothing.
+    for signal in [Signal::QUIT, Signal::HUP] {
+        let terminal = start(&database);
+        terminal.until_shown("Password: ").await;
+        send(running(&database), Signal::TSTP);
+        send(running(&database), signal);
+        ended(terminal, 130).await;
+    }
     assert_eq!(accounts(&database).await, 0);
 }
 

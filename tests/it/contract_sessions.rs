@@ -227,7 +227,7 @@ on_both_engines! {
 
     async fn a_password_that_was_changed_since_it_was_looked_at_is_wrong(accounts: Accounts) {
         let (ada, bob) = (accounts.user("ada").await, accounts.user("bob").await);
-        let change = accounts.here.sessions.change_password(&typed("ada"), &given(&ada, "hash"), Some(&hash("new")), &act(at(1))).await.unwrap();
+        let change = accounts.here.sessions.change_password(&typed("ada"), &given(&ada, "hash"), &hash("new"), &act(at(1))).await.unwrap();
         assert_eq!(change, PasswordChanged::Changed);
         assert_eq!(accounts.here.sign_in(&ada, "s", at(2)).await, SignInVerdict::Failed);
         accounts.here.users.delete(bob.id, &act(at(1))).await.unwrap();
@@ -373,7 +373,7 @@ on_both_engines! {
         accounts.here.users.allow_reset(ada.id, &secret("code"), far(), &act(at(1))).await.unwrap();
         let change = |proof: Proof, seconds| {
             let sessions = accounts.here.sessions.clone();
-            async move { sessions.change_password(&typed("Ada"), &proof, Some(&hash("new")), &act(at(seconds))).await.unwrap() }
+            async move { sessions.change_password(&typed("Ada"), &proof, &hash("new"), &act(at(seconds))).await.unwrap() }
         };
         assert_eq!(change(Proof::Failed(Some(ada.id)), 2).await, PasswordChanged::Failed);
         assert_eq!(change(given(&ada, "another"), 2).await, PasswordChanged::Failed);
@@ -507,7 +507,7 @@ on_both_engines! {
                             4 => sessions.end_all(person.id, &now).await.unwrap(),
                             5 => {
                                 let proof = given(&person, "hash");
-                                sessions.change_password(&name, &proof, Some(&hash("hash")), &now).await.map(drop).unwrap();
+                                sessions.change_password(&name, &proof, &hash("hash"), &now).await.map(drop).unwrap();
                             }
                             6 => {
                                 users.allow_reset(person.id, &secret("code"), far(), &now).await.unwrap();

@@ -9,6 +9,9 @@ on_both_engines! {
         for path in ["/healthz", "/livez"] {
             assert_eq!(server.get(path).await.text, r#"{"status":"ok"}"#, "{path}");
         }
+        for path in ["/healthz", "/readyz?verbose", "/api/health/db", "/api/metrics/db"] {
+            assert_eq!(server.get(path).await.header("cache-control"), "no-store", "{path}");
+        }
         assert_eq!(server.get("/startupz").await.body["phase"], "serving");
         assert_eq!(server.get("/readyz").await.status, 200);
         assert_eq!(server.get("/health").await.text, r#"{"status":"healthy"}"#);

@@ -172,12 +172,12 @@ pub trait SessionRepository: Send + Sync {
     async fn end_all(&self, user: UserId, act: &Act) -> Result<(), StorageError>;
 
     /// Keeps a new password, ends every session and access token, and makes codes for a new password worthless. `proof` is
-    /// about the present one; failures count like those of a sign-in, and have no new one with them.
+    /// about the present one; failures count like those of a sign-in.
     async fn change_password(
         &self,
         name: &TypedName,
         proof: &Proof,
-        new: Option<&PasswordHash>,
+        new: &PasswordHash,
         act: &Act,
     ) -> Result<PasswordChanged, StorageError>;
 

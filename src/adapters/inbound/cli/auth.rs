@@ -5,13 +5,17 @@ use serde_json::json;
 
 use super::{
     args::{Format, GenSecretArgs},
-    exit::Exit,
+    exit::{Exit, Failure},
+    once::{refuse_silence, told_once},
     printer::{Printer, SCHEMA},
 };
 
 /// `dlc auth gen-secret`
-#[must_use]
-pub fn gen_secret(secret: &SecretString, args: &GenSecretArgs, printer: Printer) -> Exit {
+///
+/// # Errors
+/// When nobody is told it.
+pub fn gen_secret(secret: &SecretString, args: &GenSecretArgs, printer: Printer) -> Result<Exit, Failure> {
+    refuse_silence("the secret", printer)?;
     let secret = secret.expose_secret();
     match args.format {
         Format::Text => printer.line(secret),
@@ -22,5 +26,6 @@ pub fn gen_secret(secret: &SecretString, args: &GenSecretArgs, printer: Printer)
             "secret": secret,
         })),
     }
-    Exit::Done
+    told_once("the secret", "make another one", printer)?;
+    Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     args::{ConfigCheckArgs, Format, ShowArgs, TemplateArgs, TemplateFormat},
     exit::{Exit, Failure},
+    once::{refuse_silence, told_once},
     printer::{Printer, SCHEMA, Tone},
 };
 use crate::config::{Config, Profile, template};
@@ -117,8 +118,12 @@ pub fn template(profile: Profile, args: &TemplateArgs, printer: Printer) -> Exit
 }
 
 /// `dlc config gen-password`
-#[must_use]
-pub fn gen_password(password: &SecretString, printer: Printer) -> Exit {
+///
+/// # Errors
+/// When nobody is told it.
+pub fn gen_password(password: &SecretString, printer: Printer) -> Result<Exit, Failure> {
+    refuse_silence("the password", printer)?;
     printer.line(password.expose_secret());
-    Exit::Done
+    told_once("the password", "make another one", printer)?;
+    Ok(Exit::Done)
 }

@@ -1,5 +1,7 @@
 //! `dlc greet …`
 
+use std::time::Duration;
+
 use chrono::{SecondsFormat, TimeDelta};
 use dlc_application::greetings::GreetingService;
 use serde_json::json;
@@ -10,6 +12,8 @@ use super::{
     printer::{Printer, SCHEMA},
 };
 
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// `dlc greet prune`
 ///
 /// # Errors
@@ -19,6 +23,17 @@ pub async fn prune(greetings: &GreetingService, args: &PruneArgs, printer: Print
     let Some(before) = age.and_then(|age| greetings.now().checked_sub_signed(age)) else {
         return Err(Failure::new(Exit::Usage, "usage", "--older-than is before all times").hint("such as 90d"));
     };
+    // A timer prunes what is old without being asked each time; what is younger than a day is more likely a slip.
+    if !args.yes && args.older_than < A_DAY {
+        let refused = Failure::new(
+            Exit::Usage,
+            "confirmation_missing",
+            "greetings of the last day would be deleted, and nobody is here to confirm it",
+        )
+        .hint("confirm with --yes");
+        printer.note("would delete greetings of the last day, too, everybody's");
+        printer.confirm(refused, "nothing was deleted").await?;
+    }
     let pruned = greetings.prune(before).await?;
     let before = before.to_rfc3339_opts(SecondsFormat::Secs, true);
     match args.format {

@@ -11,6 +11,7 @@ pub mod exit;
 pub mod greet;
 pub mod health;
 pub mod migrate;
+mod once;
 mod password;
 pub mod printer;
 mod unverified;

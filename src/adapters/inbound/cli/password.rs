@@ -5,7 +5,10 @@ use std::{
     io::{self, BufRead, BufReader, IsTerminal, Write},
 };
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::{
+    process::Signal,
+    termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -118,6 +121,14 @@ impl Terminal {
         self.asked = true;
         let reader = self.device.try_clone().map_err(failed)?;
         let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut quit = signal(SignalKind::quit()).map_err(failed)?;
+        let mut hung_up = signal(SignalKind::hangup()).map_err(failed)?;
+        // Taken and left alone: whoever is stopped here would leave the shell with a terminal that shows nothing.
+        let _stopped = signal(SignalKind::from_raw(Signal::TSTP.as_raw())).map_err(failed)?;
+        let interrupted = |by: &str| {
+            let message = format!("ended by {by}; nothing was done");
+            Err(Failure::new(Exit::Interrupted, "interrupted", message))
+        };
         tokio::select! {
             line = tokio::task::spawn_blocking(|| line_of(BufReader::new(reader))) => {
                 let line = line.map_err(io::Error::other).flatten().map_err(failed)?;
@@ -125,7 +136,9 @@ impl Terminal {
                 self.asked = line.is_none();
                 line.ok_or_else(|| Failure::new(Exit::Failed, "password_missing", "no password was typed; nothing was done"))
             }
-            _ = terminated.recv() => Err(Failure::new(Exit::Interrupted, "interrupted", "ended by SIGTERM; nothing was done")),
+            _ = terminated.recv() => interrupted("SIGTERM"),
+            _ = quit.recv() => interrupted("SIGQUIT"),
+            _ = hung_up.recv() => interrupted("SIGHUP"),
         }
     }
 }

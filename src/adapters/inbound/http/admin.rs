@@ -152,7 +152,7 @@ impl Example for ChangeUserBody {
 }
 
 /// A code for a new password.
-#[derive(Debug, Object)]
+#[derive(Object)]
 #[oai(example)]
 struct ResetCodeView {
     /// The code. It is told this once; pass it on to the account's owner.

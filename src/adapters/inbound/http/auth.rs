@@ -105,7 +105,7 @@ impl Example for PasswordResetBody {
 }
 
 /// What whoever has signed in is given.
-#[derive(Debug, Object)]
+#[derive(Object)]
 #[oai(example)]
 struct TokensView {
     /// Says who one is: `Authorization: Bearer …`.

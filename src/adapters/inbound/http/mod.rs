@@ -47,7 +47,7 @@ use dlc_application::{
     users::UserService,
 };
 use ipnet::IpNet;
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Response};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Response, http::header};
 use poem_openapi::OpenApiService;
 
 use admission::Admission;
@@ -208,6 +208,10 @@ impl Api {
             health::Disclosing::new(disclosure, Arc::clone(&self.door)),
         );
         let probes = OpenApiService::new(health, document::TITLE, document::VERSION).into_endpoint();
+        // What was true a moment ago is no answer, and details are for whoever asked.
+        let probes = probes.map(|answer: Response| async move {
+            answer.with_header(header::CACHE_CONTROL, "no-store").into_response()
+        });
         let metrics = self.metrics();
         let metrics = with_metrics.then(|| metrics.boxed());
         let routes = self.gate.clone().with_probes(probes.boxed(), metrics);

@@ -136,6 +136,10 @@ pub struct PruneArgs {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub older_than: Duration,
 
+    /// Do not ask, even where greetings of less than a day would be deleted
+    #[arg(long)]
+    pub yes: bool,
+
     /// How to print the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,

@@ -4,10 +4,11 @@ use dlc_application::{ports::audit::Caller, users::UserService};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::{about, find, report, time, told_once, view};
+use super::{about, find, report, time, view};
 use crate::adapters::inbound::cli::{
     args::{Format, UserArgs},
     exit::{Exit, Failure},
+    once::told_once,
     printer::Printer,
 };
 

@@ -4,10 +4,11 @@ use dlc_application::ports::audit::Caller;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::{Registry, refuse_silence, report, told_once, view};
+use super::{Registry, report, view};
 use crate::adapters::inbound::cli::{
     args::{CreateUserArgs, Format},
     exit::{Exit, Failure},
+    once::{refuse_silence, told_once},
     password::{self, PasswordSource},
     printer::Printer,
 };

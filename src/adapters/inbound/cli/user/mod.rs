@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use super::{
     args::UserCommand,
     exit::{Exit, Failure},
+    once::refuse_silence,
     printer::{Printer, SCHEMA},
 };
 pub use create::Prepared;
@@ -83,24 +84,6 @@ fn about(name: &Username) -> impl Fn(UserError) -> Failure {
             ..failure
         }
     }
-}
-
-/// What is told once must not be told to nobody.
-fn refuse_silence(what: &str, printer: Printer) -> Result<(), Failure> {
-    if printer.is_quiet() {
-        let message = format!("{what} is told once, and --quiet would keep it from you");
-        return Err(Failure::new(Exit::Usage, "output_missing", message).hint("leave --quiet away"));
-    }
-    Ok(())
-}
-
-/// Asserts that what was told once went somewhere.
-fn told_once(what: &str, way_out: String, printer: Printer) -> Result<(), Failure> {
-    if printer.reader_is_gone() {
-        let message = format!("{what} could not be printed, and is not told again");
-        return Err(Failure::new(Exit::Failed, "output_lost", message).hint(way_out));
-    }
-    Ok(())
 }
 
 fn time(at: DateTime<Utc>) -> String {

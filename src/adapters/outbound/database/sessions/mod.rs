@@ -195,10 +195,10 @@ impl SessionRepository for SeaOrmSessionRepository {
         &self,
         name: &TypedName,
         proof: &Proof,
-        new: Option<&PasswordHash>,
+        new: &PasswordHash,
         act: &Act,
     ) -> Result<PasswordChanged, StorageError> {
-        let (name, proof, new, act) = (name.clone(), proof.clone(), new.cloned(), act.clone());
+        let (name, proof, new, act) = (name.clone(), proof.clone(), new.clone(), act.clone());
         self.write(Operation::ChangePassword, move |transaction| {
             sign_in::change_password(transaction, name, proof, new, act)
         })

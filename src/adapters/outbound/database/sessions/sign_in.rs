@@ -105,18 +105,16 @@ pub(super) async fn change_password(
     transaction: Transaction,
     name: TypedName,
     proof: Proof,
-    new: Option<PasswordHash>,
+    new: PasswordHash,
     act: Act,
 ) -> Result<PasswordChanged, DbErr> {
-    match (failures::judge(&transaction, &name, proof, act.at).await?, new) {
-        (Judged::Locked(until), _) => transaction.roll_back(PasswordChanged::Locked(until)).await,
-        // Without a new one nothing can change, whatever was proven.
-        (Judged::Right(_), None) => transaction.roll_back(PasswordChanged::Failed).await,
-        (Judged::Failed(subject), _) => {
+    match failures::judge(&transaction, &name, proof, act.at).await? {
+        Judged::Locked(until) => transaction.roll_back(PasswordChanged::Locked(until)).await,
+        Judged::Failed(subject) => {
             audit::record(&transaction, &act, Action::PasswordChangeFailed, subject).await?;
             transaction.commit(PasswordChanged::Failed).await
         }
-        (Judged::Right(row), Some(new)) => {
+        Judged::Right(row) => {
             replace(&transaction, &row, new, act.at).await?;
             audit::record(&transaction, &act, Action::PasswordChanged, Some(UserId(row.id))).await?;
             transaction.commit(PasswordChanged::Changed).await
