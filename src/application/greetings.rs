@@ -127,10 +127,4 @@ impl GreetingService {
             }
         }
     }
-
-    /// The present time, from which ages are counted.
-    #[must_use]
-    pub fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
-    }
 }

@@ -8,7 +8,10 @@ use dlc_application::{
 };
 use dlc_database::{Database, DatabaseOptions, Migration};
 
-use super::services::{self, GATE_CHECKS};
+use super::{
+    doctor::{self, GATE_CHECKS},
+    services,
+};
 use crate::{
     adapters::inbound::cli::exit::{Exit, Failure},
     config::Config,
@@ -37,7 +40,7 @@ pub(super) async fn with_database<T>(
         .history()
         .await?;
     history.validate().map_err(MigrateError::from)?;
-    let findings = services::gatekeeper(config, &options, migrations)
+    let findings = doctor::at_the_gate(config, &options, migrations)
         .examine()
         .await
         .findings;

@@ -14,7 +14,7 @@ use clap::{Parser, error::ErrorKind};
 use dlc_application::ports::{clock::Clock, inspection::DatabaseInspector, migrations::SchemaMigrator, tokens::Mint};
 use dlc_database::{Database, Migration, SqlInspector};
 
-use super::{accounts::with_database, serve, services};
+use super::{accounts::with_database, doctor, serve, services};
 use crate::{
     adapters::{
         inbound::{
@@ -167,7 +167,7 @@ impl Session {
                 self.log(&config);
                 let prune = async |database: &Database| {
                     let greetings = services::greetings(database);
-                    greet::prune(&greetings, &args, self.printer).await
+                    greet::prune(&greetings, SystemClock.now(), &args, self.printer).await
                 };
                 let name = "greet prune";
                 let done = block_on(interruptible(with_database(&config, name, self.migrations, prune)));
@@ -289,14 +289,14 @@ impl Session {
                 let selected = config.selected.as_ref().ok();
                 let options = selected.map(|selected| services::database_options(&config, selected, "db check"));
                 (
-                    services::config_facts(&config),
+                    doctor::config_facts(&config),
                     options
                         .as_ref()
                         .map(|options| SqlInspector::new(options, self.migrations)),
                 )
             }
             // A configuration that cannot be read is what the doctor is there to tell of.
-            Err(error) => (services::broken_config_facts(error), None),
+            Err(error) => (doctor::broken_config_facts(error), None),
         };
         let inspector = inspector.map(|inspector| inspector as Arc<dyn DatabaseInspector>);
         block_on(interruptible(check::run(inspector, facts, args, self.printer)))

@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     forgetting,
-    services::{self, GATE_CHECKS},
+    doctor::{self, GATE_CHECKS},
+    services,
     signals::Signals,
     tls,
 };
@@ -217,7 +218,7 @@ async fn start(
         }
     })
     .await?;
-    let doctor = services::doctor(config, options, migrations);
+    let doctor = doctor::of_a_running_service(config, options, migrations);
     api.watch(Watched {
         monitor: SqlMonitor::new(database.clone()),
         doctor: Arc::clone(&doctor),
@@ -225,7 +226,7 @@ async fn start(
     readiness.enter(Phase::Checking);
     let migrator = services::migrator(config, selected, "serve", migrations);
     migrate(config, migrator.as_ref(), readiness).await?;
-    let gatekeeper = services::gatekeeper(config, options, migrations);
+    let gatekeeper = doctor::at_the_gate(config, options, migrations);
     let findings = gatekeeper.examine().await.findings;
     let is_refusal = |finding: &Finding| finding.status == Status::Fail && GATE_CHECKS.contains(&finding.id);
     if let Some(finding) = findings.into_iter().find(is_refusal) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use dlc_application::greetings::GreetingService;
 use serde_json::json;
 
@@ -18,9 +18,14 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 /// When the age is before all times, or the database fails.
-pub async fn prune(greetings: &GreetingService, args: &PruneArgs, printer: Printer) -> Result<Exit, Failure> {
+pub async fn prune(
+    greetings: &GreetingService,
+    now: DateTime<Utc>,
+    args: &PruneArgs,
+    printer: Printer,
+) -> Result<Exit, Failure> {
     let age = TimeDelta::from_std(args.older_than).ok();
-    let Some(before) = age.and_then(|age| greetings.now().checked_sub_signed(age)) else {
+    let Some(before) = age.and_then(|age| now.checked_sub_signed(age)) else {
         return Err(Failure::new(Exit::Usage, "usage", "--older-than is before all times").hint("such as 90d"));
     };
     // A timer prunes what is old without being asked each time; what is younger than a day is more likely a slip.
