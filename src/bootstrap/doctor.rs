@@ -14,7 +14,11 @@ use crate::config::{Config, ConfigError, database::PoolerKind};
 const EXAMINATION_LIMIT: Duration = Duration::from_secs(2);
 
 /// A doctor for the running service.
-pub(super) fn of_a_running_service(config: &Config, options: &DatabaseOptions, migrations: &'static [Migration]) -> Arc<Doctor> {
+pub(super) fn of_a_running_service(
+    config: &Config,
+    options: &DatabaseOptions,
+    migrations: &'static [Migration],
+) -> Arc<Doctor> {
     let round = RoundOptions {
         // Whole tables and whole files are read for whoever asks for it, not every half minute.
         skip: vec!["BIZ001", "DSK002", "SQL004", "SQL005"],

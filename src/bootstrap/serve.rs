@@ -22,9 +22,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    forgetting,
     doctor::{self, GATE_CHECKS},
-    services,
+    forgetting, services,
     signals::Signals,
     tls,
 };

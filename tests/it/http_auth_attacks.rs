@@ -78,6 +78,11 @@ on_both_engines! {
         assert_eq!(wrong.1["code"], "invalid_credentials");
         let deleted = server.login("gone", PASSWORD).await;
         assert_eq!(told(&deleted), wrong);
+        // Nor does one whose hash came from elsewhere.
+        server.register("import").await;
+        server.database.execute("UPDATE users SET password_hash = '$2b$12$of-another-kind' WHERE username = 'import'").await;
+        assert_eq!(told(&server.login("import", PASSWORD).await), wrong);
+        assert!(server.log().contains("password_hash_unusable") && !server.log().contains("$2b$"), "{}", server.log());
         for nobody in ["nobody", "", "a b", "ＡＤＡ", "аda", "ada\u{200f}", &"x".repeat(5_000), "' OR 1=1 --"] {
             assert_eq!(told(&server.login(nobody, PASSWORD).await), wrong, "{nobody}");
         }

@@ -26,6 +26,7 @@ mod contract_greetings;
 mod contract_sessions;
 mod contract_users;
 mod docs;
+mod docs_auth;
 mod docs_migrations;
 mod docs_observability;
 mod http_admin;
