@@ -20,9 +20,9 @@ use poem_openapi::{
 use secrecy::ExposeSecret;
 
 use super::{
-    auth::Done,
     bearer::Administrator,
     body::JsonBody,
+    done::Done,
     door::Door,
     fields::Fields,
     pages::{List, PageLimit, Place},

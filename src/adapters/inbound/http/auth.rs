@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use super::{
     bearer::{MaybeSignedIn, SignedIn},
     body::JsonBody,
+    done::Done,
     door::Door,
     fields::Fields,
     problem::problems,
@@ -150,14 +151,6 @@ enum Registered {
         #[oai(header = "Location")]
         String,
     ),
-}
-
-/// Something was done, and there is nothing more to say.
-#[derive(ApiResponse)]
-pub(super) enum Done {
-    /// It is done.
-    #[oai(status = 204)]
-    Done,
 }
 
 problems!(RegisterProblem {

@@ -18,7 +18,7 @@ use poem::{
     http::{HeaderValue, header},
 };
 
-use super::{client::TrustedProxies, middleware::RequestId, problem::Problem};
+use super::{client::TrustedProxies, middleware::request_id::RequestId, problem::Problem};
 
 /// Answers below these are about somebody, and nobody but they keep them.
 const PRIVATE: [&str; 4] = ["/api/v1/auth/", "/api/v1/users/", "/api/v1/admin/", "/api/v1/greetings"];

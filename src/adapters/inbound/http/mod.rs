@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod coupons;
 pub mod document;
+mod done;
 mod door;
 mod exposition;
 mod fields;

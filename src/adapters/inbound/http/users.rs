@@ -18,9 +18,9 @@ use poem_openapi::{
 };
 
 use super::{
-    auth::Done,
     bearer::SignedIn,
     body::JsonBody,
+    done::Done,
     door::Door,
     fields::Fields,
     preconditions::IfMatch,

@@ -11,7 +11,7 @@ mod errors;
 mod limits;
 mod protocol;
 mod rates;
-mod request_id;
+pub(super) mod request_id;
 mod security;
 mod traces;
 
@@ -19,8 +19,6 @@ use std::sync::Arc;
 
 use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Response, http::HeaderValue};
-
-pub(super) use request_id::RequestId;
 
 use super::{Limits, Requests, client::TrustedProxies};
 
