@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use cucumber::{given, then, when};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -198,6 +199,10 @@ async fn guesses(world: &mut World, who: String, times: usize) {
             .await;
         assert_eq!(answer.status, 401, "{answer:?}");
     }
+    // A busy machine may take longer for the next step than the second that there is to wait.
+    let until = (Utc::now() + TimeDelta::seconds(5)).to_rfc3339();
+    let wait = format!("UPDATE sign_in_failures SET locked_until = '{until}' WHERE locked_until IS NOT NULL");
+    world.server().database.execute(&wait).await;
 }
 
 #[when(expr = "{word} comes back when she was told to")]
@@ -299,7 +304,8 @@ async fn cannot_sign_in(world: &mut World, who: String, password: String) {
 async fn cannot_sign_in_yet(world: &mut World, who: String) {
     let answer = world.sign_in(&who.to_lowercase(), PASSWORD).await;
     answer.assert_problem(429, "too_many_failures");
-    assert_eq!(answer.header("retry-after"), "1");
+    let seconds: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=5).contains(&seconds), "{seconds}");
 }
 
 #[then(expr = "{word}'s client cannot renew her tokens")]
