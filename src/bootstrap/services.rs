@@ -9,8 +9,8 @@ use dlc_application::{
     users::UserService,
 };
 use dlc_database::{
-    Database, DatabaseOptions, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository, SeaOrmGreetingRepository,
-    SeaOrmSessionRepository, SeaOrmUserRepository, SqlMigrator, UrlError,
+    ClaimEngineMode, Database, DatabaseOptions, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository,
+    SeaOrmGreetingRepository, SeaOrmSessionRepository, SeaOrmUserRepository, SqlMigrator, UrlError,
 };
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -34,6 +34,7 @@ use crate::{
     config::{
         Config, SelectedDatabase,
         auth::{CouponAccess, RegistrationAccess, SigningSecret},
+        coupons::ClaimEngine,
         database::PoolerKind,
         server::{Details, Rate},
     },
@@ -226,13 +227,20 @@ pub(super) fn greetings(database: &Database) -> GreetingService {
     GreetingService::new(SeaOrmGreetingRepository::new(database.clone()), Arc::new(SystemClock))
 }
 
+fn claim_engine(config: &Config) -> ClaimEngineMode {
+    match config.coupons.engine {
+        ClaimEngine::Group => ClaimEngineMode::Group,
+        ClaimEngine::Single => ClaimEngineMode::Single,
+    }
+}
+
 /// The business behind the API.
 pub(super) fn services(config: &Config, database: &Database) -> Result<Services, Failure> {
     let mint = mint()?;
     let hasher = Arc::new(Argon2Hasher::new(hashing(config)));
     let (present, previous) = signing_secrets(config, mint);
     let secrets = (&present, previous.as_ref());
-    let coupons = SeaOrmCouponRepository::new(database.clone());
+    let coupons = SeaOrmCouponRepository::new(database.clone(), claim_engine(config));
     Ok(Services {
         auth: Arc::new(auth(config, database, Arc::clone(&hasher), mint, secrets)),
         users: Arc::new(users(config, database, hasher, mint)),

@@ -5,6 +5,7 @@
 //! once, with its documentation and its default. Nobody inward imports this module; the environment comes in as an argument.
 
 pub mod auth;
+pub mod coupons;
 pub mod database;
 pub mod layers;
 pub mod log;
@@ -20,6 +21,7 @@ pub mod tls;
 pub mod traces;
 
 pub use auth::AuthConfig;
+pub use coupons::CouponsConfig;
 pub use database::{DatabaseConfig, SelectedDatabase};
 pub use layers::{Flag, Sources};
 pub use log::LogConfig;
@@ -42,6 +44,7 @@ pub const SECTIONS: &[Section] = &[
     DatabaseConfig::SECTION,
     MigrateConfig::SECTION,
     AuthConfig::SECTION,
+    CouponsConfig::SECTION,
     LogConfig::SECTION,
     MetricsConfig::SECTION,
     TracesConfig::SECTION,
@@ -68,6 +71,8 @@ pub struct Config {
     pub migrate: MigrateConfig,
     /// Who may do what.
     pub auth: AuthConfig,
+    /// Coupons and their claims.
+    pub coupons: CouponsConfig,
     /// Logs.
     pub log: LogConfig,
     /// Figures.
@@ -147,6 +152,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let database = DatabaseConfig::read(&mut reader);
     let migrate = MigrateConfig::read(&mut reader);
     let auth = AuthConfig::read(&mut reader);
+    let coupons = CouponsConfig::read(&mut reader);
     let log = LogConfig::read(&mut reader);
     let metrics = MetricsConfig::read(&mut reader);
     let traces = TracesConfig::read(&mut reader);
@@ -160,6 +166,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         database,
         migrate,
         auth,
+        coupons,
         log,
         metrics,
         traces,

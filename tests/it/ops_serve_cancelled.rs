@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Database, Dlc, Engine, Proxy, Server, postgres};
+use crate::harness::{Database, Dlc, Engine, OnEngine, Proxy, Server, on_both_engines, postgres};
 
 #[tokio::test]
 async fn whoever_hangs_up_at_any_moment_of_a_transaction_leaves_nothing_open() {
@@ -71,6 +71,7 @@ async fn whoever_gives_up_waiting_for_a_connection_waits_no_more() {
         .env("DLC_DATABASE__MAX_OPEN_CONNS", "1")
         .env("DLC_DATABASE__MAX_IDLE_CONNS", "1")
         .env("DLC_DATABASE__ACQUIRE_TIMEOUT", "60s")
+        .env("DLC_COUPONS__ENGINE", "single")
         .env("DLC_DATABASE__LOCK_TIMEOUT", "60s")
         .env("DLC_DATABASE__STATEMENT_TIMEOUT", "60s")
         .env("DLC_SERVER__REQUEST_TIMEOUT", "90s");
@@ -99,4 +100,51 @@ async fn whoever_gives_up_waiting_for_a_connection_waits_no_more() {
     holder.release().await;
     assert_eq!(first.await.unwrap().unwrap().status(), 201);
     assert_eq!(server.database.number("SELECT count(*) FROM claims").await, 1);
+}
+
+/// A server that waits for locks for as long as a busy machine needs to look at it.
+struct Patient(Server);
+
+impl OnEngine for Patient {
+    async fn on(engine: Engine) -> Self {
+        let database = Database::migrated(engine).await;
+        let limits = [
+            "DATABASE__LOCK_TIMEOUT",
+            "DATABASE__STATEMENT_TIMEOUT",
+            "SERVER__REQUEST_TIMEOUT",
+        ];
+        let dlc = limits
+            .iter()
+            .fold(database.dlc(), |dlc, limit| dlc.env(&format!("DLC_{limit}"), "60s"));
+        Self(Server::start_as(database, dlc, &[]).await)
+    }
+}
+
+on_both_engines! {
+    async fn whoever_hangs_up_while_others_are_written_loses_only_their_own_claim(patient: Patient) {
+        let server = patient.0;
+        server.post("/api/coupons", json!({"name": "c", "amount": 1000})).await;
+        let holder = server.database.hold_coupons().await;
+        let claim = |user: String| {
+            let request = server.request(Method::POST, "/api/coupons/claim");
+            request.json(&json!({"user_id": user, "coupon_name": "c"})).send()
+        };
+        let first = tokio::spawn(claim("first".to_owned()));
+        server.until_busy_with(1).await;
+        let going: Vec<_> = (0..5).map(|n| tokio::spawn(claim(format!("going-{n}")))).collect();
+        let staying: Vec<_> = (0..5).map(|n| tokio::spawn(claim(format!("staying-{n}")))).collect();
+        // And whoever asks.
+        server.until_at_work(12).await;
+        for claim in going {
+            claim.abort();
+        }
+        server.until_at_work(7).await;
+        holder.release().await;
+        assert_eq!(first.await.unwrap().unwrap().status(), 201);
+        for claim in staying {
+            assert_eq!(claim.await.unwrap().unwrap().status(), 201);
+        }
+        assert_eq!(server.database.number("SELECT count(*) FROM claims").await, 6);
+        assert_eq!(server.database.number("SELECT remaining_amount FROM coupons").await, 994);
+    }
 }

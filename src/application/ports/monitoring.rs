@@ -49,8 +49,8 @@ pub struct OperationDurations {
 pub struct OperationStatistics {
     /// Each kind of operation.
     pub operations: Vec<OperationDurations>,
-    /// Failed operations by class: unavailable, timeout, conflict, other.
-    pub errors: [(&'static str, u64); 4],
+    /// Failed operations by class: unavailable, timeout, overloaded, conflict, other.
+    pub errors: [(&'static str, u64); 5],
 }
 
 impl OperationStatistics {

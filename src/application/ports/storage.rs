@@ -9,6 +9,8 @@ pub enum StorageErrorKind {
     Unavailable,
     /// A time limit (statement, lock or pool) ran out. Asking again later can help.
     Timeout,
+    /// Too much is waiting for it already, and nothing was done. Asking again later can help.
+    Overloaded,
     /// Two writers met and this one lost. Asking again at once can help.
     Conflict,
     /// Anything else: a defect, or a database that is not as the migrations made it.
@@ -43,6 +45,7 @@ impl fmt::Display for StorageError {
         f.write_str(match self.kind {
             StorageErrorKind::Unavailable => "the database is unavailable",
             StorageErrorKind::Timeout => "the database did not answer in time",
+            StorageErrorKind::Overloaded => "too much waits for the database already",
             StorageErrorKind::Conflict => "another writer was first",
             StorageErrorKind::Other => "the database refused the statement",
         })

@@ -131,6 +131,15 @@ impl Server {
         }
     }
 
+    /// Waits until that many requests are under way, the one that asks included.
+    pub async fn until_at_work(&self, requests: usize) {
+        let started = Instant::now();
+        let figure = format!("\nhttp_server_active_requests {requests}\n");
+        while !self.get("/metrics").await.text.contains(&figure) {
+            assert!(started.elapsed() < LIMIT, "never {requests} requests at a time");
+        }
+    }
+
     /// Waits until `/readyz` says so.
     pub async fn until_ready(&self) {
         let started = Instant::now();

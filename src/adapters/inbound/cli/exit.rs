@@ -273,6 +273,7 @@ impl From<StorageError> for Failure {
         let (exit, code) = match error.kind() {
             StorageErrorKind::Unavailable => (Exit::Unavailable, "database_unavailable"),
             StorageErrorKind::Timeout => (Exit::Failed, "database_timeout"),
+            StorageErrorKind::Overloaded => (Exit::Failed, "database_overloaded"),
             StorageErrorKind::Conflict => (Exit::Failed, "database_conflict"),
             StorageErrorKind::Other => (Exit::Failed, "database_failed"),
         };

@@ -31,8 +31,8 @@ use tracing::log::LevelFilter;
 
 use crate::{
     error,
+    held::{Pool, Source},
     keys::KeysAtWork,
-    reads::{ReadPool, ReadSource},
     statistics::Counters,
     turnstile::{Turn, Turnstile},
     url::DatabaseUrl,
@@ -430,14 +430,27 @@ impl Database {
     }
 
     /// Where reads that need no transaction are asked.
-    pub(crate) fn read_source(&self) -> ReadSource {
+    pub(crate) fn read_source(&self) -> Source {
         let pool = match &self.0.pools {
-            Pools::Postgres(pool) => ReadPool::Postgres(pool.clone()),
-            Pools::Sqlite { readers, .. } => ReadPool::Sqlite(readers.clone()),
+            Pools::Postgres(pool) => Pool::Postgres(pool.clone()),
+            Pools::Sqlite { readers, .. } => Pool::Sqlite(readers.clone()),
         };
-        ReadSource {
+        self.source(pool, &self.0.turnstiles.ro)
+    }
+
+    /// Where groups of claims are written.
+    pub(crate) fn write_source(&self) -> Source {
+        let pool = match &self.0.pools {
+            Pools::Postgres(pool) => Pool::Postgres(pool.clone()),
+            Pools::Sqlite { writer, .. } => Pool::Sqlite(writer.clone()),
+        };
+        self.source(pool, &self.0.turnstiles.rw)
+    }
+
+    fn source(&self, pool: Pool, turnstile: &Arc<Turnstile>) -> Source {
+        Source {
             pool,
-            turnstile: Arc::clone(&self.0.turnstiles.ro),
+            turnstile: Arc::clone(turnstile),
             statement_timeout: self.0.statement_timeout,
         }
     }

@@ -1,7 +1,4 @@
-//! Coupons and claims in SQL.
-//!
-//! A claim is one transaction that locks the coupon's row first, so that callers and instances queue on it and each
-//! judges what it sees under the lock. Not here: claims that share a transaction; there are none yet.
+//! Coupons in SQL. Not here: how they are claimed (`claims`), and how reads of one travel together (`reads`).
 
 use std::sync::Arc;
 
@@ -12,17 +9,13 @@ use dlc_application::ports::{
     idempotency::{KeyRefused, Keyed, Repeat},
     inspection::Engine,
 };
-use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName};
-use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
-    Statement, TryInsertResult,
-    sea_query::{Expr, ExprTrait},
-};
+use dlc_domain::coupons::{Claim, ClaimantId, Coupon, CouponName};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, Statement, TryInsertResult};
 
 use crate::{
+    claims::{ClaimEngineMode, Claims},
     connection::Database,
-    entity::{claims, coupons},
+    entity::coupons,
     error, idempotency,
     reads::CouponReads,
     statements::Statement as Kind,
@@ -35,6 +28,7 @@ use crate::{
 pub struct SeaOrmCouponRepository {
     database: Database,
     reads: CouponReads,
+    claims: Claims,
 }
 
 /// Ids of one statement's rows: a LEFT JOIN is one statement, hence one snapshot, on either engine (I2).
@@ -42,11 +36,16 @@ const FIND_WITH_CLAIMANTS: &str = "SELECT c.name, c.amount, c.remaining_amount, 
      FROM coupons c LEFT JOIN claims l ON l.coupon_name = c.name WHERE c.name = $1 ORDER BY l.id";
 
 impl SeaOrmCouponRepository {
-    /// A repository over connected pools; its reads run on the current runtime.
+    /// A repository over connected pools; its reads and its claims run on the current runtime.
     #[must_use]
-    pub fn new(database: Database) -> Arc<Self> {
+    pub fn new(database: Database, mode: ClaimEngineMode) -> Arc<Self> {
         let reads = CouponReads::start(&database.read_source());
-        Arc::new(Self { database, reads })
+        let claims = Claims::start(database.clone(), mode);
+        Arc::new(Self {
+            database,
+            reads,
+            claims,
+        })
     }
 }
 
@@ -65,42 +64,6 @@ async fn create(transaction: Transaction, coupon: Coupon, keyed: Keyed<Coupon>) 
     transaction.commit(creation).await
 }
 
-async fn claim(transaction: Transaction, claim: Claim, keyed: Option<Keyed<Claim>>) -> Result<ClaimVerdict, DbErr> {
-    let (engine, connection) = (transaction.engine, &transaction.connection);
-    let repeat = match &keyed {
-        Some(keyed) => idempotency::seek(connection, engine, &keyed.request, claim.at).await?,
-        None => None,
-    };
-    let verdict = match repeat {
-        Some(repeat) => ClaimVerdict::Repeated(repeat),
-        None => judge(connection, engine, &claim.coupon, &claim.claimant).await?,
-    };
-    if verdict != ClaimVerdict::Claimed {
-        return transaction.roll_back(verdict).await;
-    }
-    let row = claims::ActiveModel {
-        id: NotSet,
-        user_id: Set(claim.claimant.as_str().to_owned()),
-        coupon_name: Set(claim.coupon.as_str().to_owned()),
-        created_at: Set(claim.at),
-    };
-    let insert = claims::Entity::insert(row).exec_without_returning(connection);
-    Kind::INSERT_CLAIMS.traced(engine, insert).await?;
-    let update = coupons::Entity::update_many()
-        .col_expr(
-            coupons::Column::RemainingAmount,
-            Expr::col(coupons::Column::RemainingAmount).sub(1),
-        )
-        .filter(coupons::Column::Name.eq(claim.coupon.as_str()))
-        .exec(connection);
-    Kind::UPDATE_COUPONS.traced(engine, update).await?;
-    if let Some(keyed) = keyed {
-        let answer = (keyed.answer)(&claim);
-        idempotency::keep(connection, engine, &keyed.request, answer, claim.at).await?;
-    }
-    transaction.commit(ClaimVerdict::Claimed).await
-}
-
 /// Stores a new coupon, unless its name is taken.
 async fn insert(connection: &impl ConnectionTrait, engine: Engine, coupon: &Coupon) -> Result<Creation, DbErr> {
     let row = coupons::ActiveModel {
@@ -115,37 +78,6 @@ async fn insert(connection: &impl ConnectionTrait, engine: Engine, coupon: &Coup
     Ok(match Kind::INSERT_COUPONS.traced(engine, insert).await? {
         TryInsertResult::Inserted(1..) => Creation::Created,
         _ => Creation::NameTaken,
-    })
-}
-
-/// Judges a claim under the coupon's lock, in the order of I6.
-async fn judge(
-    transaction: &DatabaseTransaction,
-    engine: Engine,
-    coupon: &CouponName,
-    claimant: &ClaimantId,
-) -> Result<ClaimVerdict, DbErr> {
-    let mut find = coupons::Entity::find_by_id(coupon.as_str())
-        .select_only()
-        .column(coupons::Column::RemainingAmount);
-    if engine == Engine::Postgres {
-        find = find.lock_exclusive();
-    }
-    let find = find.into_tuple::<i32>().one(transaction);
-    let Some(remaining) = Kind::SELECT_COUPONS.traced(engine, find).await? else {
-        return Ok(ClaimVerdict::UnknownCoupon);
-    };
-    let count = claims::Entity::find()
-        .filter(claims::Column::CouponName.eq(coupon.as_str()))
-        .filter(claims::Column::UserId.eq(claimant.as_str()))
-        .count(transaction);
-    let claimed_before = Kind::SELECT_CLAIMS.traced(engine, count).await?;
-    Ok(if claimed_before > 0 {
-        ClaimVerdict::Refused(ClaimRefused::AlreadyClaimed)
-    } else if remaining == 0 {
-        ClaimVerdict::Refused(ClaimRefused::OutOfStock)
-    } else {
-        ClaimVerdict::Claimed
     })
 }
 
@@ -213,17 +145,7 @@ impl CouponRepository for SeaOrmCouponRepository {
     }
 
     async fn claim(&self, wanted: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError> {
-        let claimed = async {
-            let at_work = keyed.map(|keyed| self.database.keys().take(&keyed.request));
-            if matches!(at_work, Some(None)) {
-                return Ok(ClaimVerdict::Repeated(Repeat::Refused(KeyRefused::Running)));
-            }
-            let (wanted, keyed) = (wanted.clone(), keyed.cloned());
-            write(&self.database, at_work, move |transaction| {
-                claim(transaction, wanted, keyed)
-            })
-            .await
-        };
+        let claimed = self.claims.claim(wanted, keyed);
         self.database.counters().observe(Operation::Claim, claimed).await
     }
 }

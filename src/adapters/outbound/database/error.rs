@@ -8,7 +8,10 @@ use dlc_application::ports::{
     migrations::MigrateError,
 };
 use sea_orm::{DbErr, RuntimeErr};
-use sqlx::error::DatabaseError;
+use sqlx::{
+    error::DatabaseError,
+    postgres::{PgDatabaseError, PgSeverity},
+};
 
 use crate::url::DatabaseUrl;
 
@@ -35,6 +38,11 @@ pub(crate) fn no_connection(error: &sqlx::Error) -> StorageErrorKind {
         sqlx::Error::PoolTimedOut => StorageErrorKind::Timeout,
         _ => StorageErrorKind::Unavailable,
     }
+}
+
+/// The same, as a repository says it.
+pub(crate) fn not_held(error: sqlx::Error) -> StorageError {
+    StorageError::new(no_connection(&error), error)
 }
 
 /// For an error of the driver itself.
@@ -230,6 +238,14 @@ pub(crate) fn is_timeout(error: &sqlx::Error) -> bool {
 /// Whether a statement was ended because its time was over.
 pub(crate) fn is_cut_short(error: &sqlx::Error) -> bool {
     matches!(code(error).as_deref(), Some("57014" | "9"))
+}
+
+/// Whether PostgreSQL has refused a statement, and with it everything that its transaction did. A connection that it ends
+/// (FATAL, PANIC) says nothing of the kind.
+pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(e) = error else { return false };
+    e.try_downcast_ref::<PgDatabaseError>()
+        .is_some_and(|e| e.severity() == PgSeverity::Error)
 }
 
 /// Whether a table does not exist.

@@ -37,14 +37,36 @@ fn digest(texts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn fingerprint(request: &KeyedRequest) -> Vec<u8> {
+/// What is asked for, in 32 bytes: equal for requests that mean the same.
+pub(crate) fn fingerprint(request: &KeyedRequest) -> Vec<u8> {
     digest(&[&request.content]).to_vec()
 }
 
 /// The key's number as an advisory lock. Two keys with one number would only be told to ask again.
-fn lock_number(request: &KeyedRequest) -> i64 {
+pub(crate) fn lock_number(request: &KeyedRequest) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = digest(&[&request.principal, request.route, &request.key]);
     i64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// What is kept under a key.
+pub(crate) struct Kept {
+    pub(crate) fingerprint: Vec<u8>,
+    pub(crate) answer: String,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+impl Kept {
+    /// What a request under the key hears; nothing where that was too long ago.
+    pub(crate) fn repeated_by(self, request: &KeyedRequest, now: DateTime<Utc>) -> Option<Repeat> {
+        if now - self.created_at >= KEPT_FOR {
+            return None;
+        }
+        Some(if self.fingerprint == fingerprint(request) {
+            Repeat::Answered(self.answer)
+        } else {
+            Repeat::Refused(KeyRefused::Differs)
+        })
+    }
 }
 
 /// Whether the key was used before. Called first in the transaction of the effect; the key is this transaction's from then on.
@@ -68,12 +90,13 @@ pub(crate) async fn seek(
     let id = (request.principal.clone(), request.route.to_owned(), request.key.clone());
     let find = keys::Entity::find_by_id(id).one(transaction);
     let kept = Kind::SELECT_KEYS.traced(engine, find).await?;
-    Ok(kept.filter(|kept| now - kept.created_at < KEPT_FOR).map(|kept| {
-        if kept.fingerprint == fingerprint(request) {
-            Repeat::Answered(kept.answer)
-        } else {
-            Repeat::Refused(KeyRefused::Differs)
-        }
+    Ok(kept.and_then(|kept| {
+        let kept = Kept {
+            fingerprint: kept.fingerprint,
+            answer: kept.answer,
+            created_at: kept.created_at,
+        };
+        kept.repeated_by(request, now)
     }))
 }
 

@@ -10,12 +10,14 @@
 
 mod accounts;
 mod audit;
+mod claims;
 mod cleaning;
 mod connection;
 mod coupons;
 mod entity;
 mod error;
 mod greetings;
+mod held;
 mod idempotency;
 mod inspection;
 mod keys;
@@ -35,6 +37,7 @@ mod url;
 mod users;
 mod writer;
 
+pub use claims::ClaimEngineMode;
 pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};
 pub use coupons::SeaOrmCouponRepository;
 pub use greetings::SeaOrmGreetingRepository;

@@ -8,12 +8,12 @@
 //! A read never joins a question that is under way already, so it sees every commit that was acknowledged before it came.
 //! A cancelled caller loses only itself. Not here: what a coupon is (`dlc-domain`), claims.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use dlc_application::ports::{StorageError, StorageErrorKind, inspection::Engine};
+use dlc_application::ports::{StorageError, StorageErrorKind};
 use dlc_domain::coupons::{Coupon, CouponName};
-use sqlx::{PgPool, Postgres, Row, Sqlite, SqlitePool, pool::PoolConnection};
+use sqlx::Row;
 use tokio::sync::{
     Mutex,
     mpsc::{self, error::TrySendError},
@@ -24,8 +24,8 @@ use tracing::{Instrument, Span};
 
 use crate::{
     error,
+    held::{Connection, Held, Source},
     statements::{self, Statement},
-    turnstile::{Turn, Turnstile},
 };
 
 /// Questions under way at a time: while one group is asked for, the next one gathers and goes. Chosen, not tuned; more lanes
@@ -35,14 +35,6 @@ const LANES: usize = 2;
 const GROUP: usize = 256;
 /// Most reads that wait; beyond it the answer is 503.
 const QUEUE: usize = 4096;
-/// Longest time for a question when the server has no limit of its own for statements.
-const UNLIMITED: Duration = Duration::from_secs(30);
-/// What a question may take beyond the server's limit: the limit is the server's to enforce, this one is for a server that
-/// has vanished without a word.
-const SLACK: Duration = Duration::from_secs(1);
-/// How long a lane keeps its connection while nobody asks. Giving it back costs a round trip.
-const HOLD: Duration = Duration::from_millis(100);
-
 type Answer = Result<Option<Coupon>, Failed>;
 
 /// Why a read was not answered; a whole group may share it.
@@ -65,34 +57,8 @@ pub(crate) struct CouponReads {
     queue: mpsc::Sender<Read>,
 }
 
-/// Where a lane asks, and how long it waits for the answer.
-#[derive(Clone)]
-pub(crate) struct ReadSource {
-    pub(crate) pool: ReadPool,
-    pub(crate) turnstile: Arc<Turnstile>,
-    pub(crate) statement_timeout: Option<Duration>,
-}
-
-/// Connections to read from.
-#[derive(Clone)]
-pub(crate) enum ReadPool {
-    Postgres(PgPool),
-    Sqlite(SqlitePool),
-}
-
-/// A connection, and the turn that is kept for as long.
-struct Session {
-    connection: Connection,
-    _turn: Turn,
-}
-
-enum Connection {
-    Postgres(PoolConnection<Postgres>),
-    Sqlite(PoolConnection<Sqlite>),
-}
-
 impl CouponReads {
-    pub(crate) fn start(source: &ReadSource) -> Self {
+    pub(crate) fn start(source: &Source) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..LANES {
@@ -110,7 +76,7 @@ impl CouponReads {
                 span: statements::recorded(),
             })
             .map_err(|refused| match refused {
-                TrySendError::Full(_) => StorageError::new(StorageErrorKind::Timeout, "too many reads wait already"),
+                TrySendError::Full(_) => StorageError::new(StorageErrorKind::Overloaded, "too many reads wait already"),
                 TrySendError::Closed(_) => StorageError::new(StorageErrorKind::Unavailable, "the reads have ended"),
             })?;
         match answered.await {
@@ -122,16 +88,17 @@ impl CouponReads {
 }
 
 /// Takes groups and answers them, until nobody can ask any more.
-async fn lane(source: ReadSource, waiting: Arc<Mutex<mpsc::Receiver<Read>>>) {
-    let mut session: Option<Session> = None;
+async fn lane(source: Source, waiting: Arc<Mutex<mpsc::Receiver<Read>>>) {
+    let mut session: Option<Held> = None;
     let mut group = Vec::with_capacity(GROUP);
     loop {
         let next = async { waiting.lock().await.recv_many(&mut group, GROUP).await };
         let taken = match &session {
             None => next.await,
-            Some(_) => match tokio::time::timeout(HOLD, next).await {
-                Ok(taken) => taken,
-                Err(_) => {
+            Some(_) => tokio::select! {
+                biased;
+                taken = next => taken,
+                () = source.until_wanted() => {
                     session = None;
                     continue;
                 }
@@ -142,14 +109,14 @@ async fn lane(source: ReadSource, waiting: Arc<Mutex<mpsc::Receiver<Read>>>) {
         }
         session = answer(&source, session, &mut group).await;
         // Somebody waits for a connection: this lane queues again like everybody else.
-        if source.turnstile.waiting() > 0 {
+        if source.is_wanted() {
             session = None;
         }
     }
 }
 
 /// Answers one group. Returns the connection while it is sound.
-async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut Vec<Read>) -> Option<Session> {
+async fn answer(source: &Source, mut session: Option<Held>, group: &mut Vec<Read>) -> Option<Held> {
     // Whoever hung up meanwhile wants no answer.
     group.retain(|read| !read.answer.is_closed());
     if group.is_empty() {
@@ -169,19 +136,18 @@ async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut V
                     kind: error::no_connection(&e),
                     source: Arc::new(e),
                 };
-                none.insert(Session::open(source).await.map_err(failed)?)
+                none.insert(source.hold().await.map_err(failed)?)
             }
         };
         let failed = |e| Failed {
             kind: error::storage_kind(&e),
             source: Arc::new(e),
         };
-        let asked = Statement::SELECT_COUPONS.traced_for(session.engine(), asking, session.ask(&names));
+        let asked = Statement::SELECT_COUPONS.traced_for(source.engine(), asking, ask(&mut session.connection, &names));
         asked.await.map_err(failed)
     }
     .instrument(first);
-    let limit = source.statement_timeout.map_or(UNLIMITED, |limit| limit + SLACK);
-    match tokio::time::timeout(limit, question).await {
+    match tokio::time::timeout(source.limit(), question).await {
         Ok(Ok(mut coupons)) => {
             for read in group.drain(..) {
                 let found = match coupons.get_mut(read.name.as_str()) {
@@ -198,7 +164,6 @@ async fn answer(source: &ReadSource, mut session: Option<Session>, group: &mut V
             None
         }
         Err(_) => {
-            // Nobody answers on this connection any more: it must not go back to the pool, where it would be pinged.
             if let Some(session) = session {
                 session.destroy();
             }
@@ -224,50 +189,21 @@ fn refuse(group: &mut Vec<Read>, failed: &Failed) {
 /// What was found under each name; a row that does not hold up spoils nobody else's answer.
 type Found = HashMap<String, Result<Coupon, Failed>>;
 
-impl Session {
-    async fn open(source: &ReadSource) -> Result<Self, sqlx::Error> {
-        let turn = source.turnstile.enter().await?;
-        let connection = match &source.pool {
-            ReadPool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
-            ReadPool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
-        };
-        Ok(Self {
-            connection,
-            _turn: turn,
-        })
-    }
-
-    fn engine(&self) -> Engine {
-        match &self.connection {
-            Connection::Postgres(_) => Engine::Postgres,
-            Connection::Sqlite(_) => Engine::Sqlite,
+async fn ask(connection: &mut Connection, names: &[&str]) -> Result<Found, sqlx::Error> {
+    match connection {
+        Connection::Postgres(connection) => {
+            let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons WHERE name = ANY($1)";
+            let rows = sqlx::query(sql).bind(names).fetch_all(&mut **connection).await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, restored(row)))).collect()
         }
-    }
-
-    async fn ask(&mut self, names: &[&str]) -> Result<Found, sqlx::Error> {
-        match &mut self.connection {
-            Connection::Postgres(connection) => {
-                let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons WHERE name = ANY($1)";
-                let rows = sqlx::query(sql).bind(names).fetch_all(&mut **connection).await?;
-                rows.iter().map(|row| Ok((row.try_get(0)?, restored(row)))).collect()
-            }
-            Connection::Sqlite(connection) => {
-                let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons \
-                           WHERE name IN (SELECT value FROM json_each($1))";
-                let rows = sqlx::query(sql)
-                    .bind(sqlx::types::Json(names))
-                    .fetch_all(&mut **connection)
-                    .await?;
-                rows.iter().map(|row| Ok((row.try_get(0)?, restored(row)))).collect()
-            }
-        }
-    }
-
-    /// Ends the connection without a word to the server.
-    fn destroy(self) {
-        match self.connection {
-            Connection::Postgres(connection) => drop(connection.detach()),
-            Connection::Sqlite(connection) => drop(connection.detach()),
+        Connection::Sqlite(connection) => {
+            let sql = "SELECT name, amount, remaining_amount, created_at FROM coupons \
+                       WHERE name IN (SELECT value FROM json_each($1))";
+            let rows = sqlx::query(sql)
+                .bind(sqlx::types::Json(names))
+                .fetch_all(&mut **connection)
+                .await?;
+            rows.iter().map(|row| Ok((row.try_get(0)?, restored(row)))).collect()
         }
     }
 }

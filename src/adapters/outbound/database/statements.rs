@@ -175,6 +175,7 @@ fn class(kind: StorageErrorKind) -> &'static str {
         StorageErrorKind::Unavailable => "unavailable",
         StorageErrorKind::Timeout => "timeout",
         StorageErrorKind::Conflict => "conflict",
+        StorageErrorKind::Overloaded => "overloaded",
         StorageErrorKind::Other => "other",
     }
 }

@@ -153,6 +153,7 @@ pub(crate) struct Counters {
     operations: [Histogram; Operation::ALL.len()],
     unavailable: AtomicU64,
     timeout: AtomicU64,
+    overloaded: AtomicU64,
     conflict: AtomicU64,
     other: AtomicU64,
 }
@@ -180,6 +181,7 @@ impl Counters {
             let counter = match kind {
                 StorageErrorKind::Unavailable => &self.unavailable,
                 StorageErrorKind::Timeout => &self.timeout,
+                StorageErrorKind::Overloaded => &self.overloaded,
                 StorageErrorKind::Conflict => &self.conflict,
                 StorageErrorKind::Other => &self.other,
             };
@@ -203,6 +205,7 @@ impl Counters {
             errors: [
                 ("unavailable", read(&self.unavailable)),
                 ("timeout", read(&self.timeout)),
+                ("overloaded", read(&self.overloaded)),
                 ("conflict", read(&self.conflict)),
                 ("other", read(&self.other)),
             ],

@@ -13,7 +13,7 @@ use std::{
 };
 
 use dlc_application::ports::monitoring::Durations;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span};
 
 use crate::{statements, statistics::Histogram};
@@ -27,6 +27,8 @@ pub(crate) struct Turnstile {
     free: Arc<Semaphore>,
     limit: Duration,
     waiting: AtomicU32,
+    /// Told of everybody who begins to wait.
+    wanted: Notify,
     waits: Histogram,
 }
 
@@ -46,6 +48,7 @@ impl Turnstile {
             free: Arc::new(Semaphore::new(turns.min(Semaphore::MAX_PERMITS))),
             limit,
             waiting: AtomicU32::new(0),
+            wanted: Notify::new(),
             waits: Histogram::default(),
         }
     }
@@ -60,6 +63,7 @@ impl Turnstile {
         let asked = Instant::now();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting(&self.waiting);
+        self.wanted.notify_waiters();
         let span = if statements::is_within_a_trace() {
             tracing::info_span!(target: "dlc::trace", "pool wait")
         } else {
@@ -85,6 +89,14 @@ impl Turnstile {
     /// How many wait.
     pub(crate) fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Until somebody waits.
+    pub(crate) async fn until_waited_for(&self) {
+        let wanted = self.wanted.notified();
+        if self.waiting() == 0 {
+            wanted.await;
+        }
     }
 
     /// How long was waited so far, in vain too; no time at all for whoever found a turn free.

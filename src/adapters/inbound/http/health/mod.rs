@@ -379,8 +379,8 @@ impl HealthApi {
         if let Some(Watched { monitor, .. }) = self.watched_by(request).await {
             let statistics = monitor.statistics();
             let all = statistics.all();
-            let [unavailable, timeout, conflict, other] = statistics.errors.map(|(_, count)| count);
-            let failed = unavailable + timeout + conflict + other;
+            let [unavailable, timeout, overloaded, conflict, other] = statistics.errors.map(|(_, count)| count);
+            let failed = unavailable + timeout + overloaded + conflict + other;
             view.pool = Some(pool_view(monitor.as_ref()));
             let waits = monitor.waits();
             view.pool_wait = Some(PoolWaitView {
@@ -394,6 +394,7 @@ impl HealthApi {
             view.errors = Some(ErrorCountsView {
                 unavailable,
                 timeout,
+                overloaded,
                 conflict,
                 other,
             });

@@ -189,6 +189,8 @@ pub(super) struct ErrorCountsView {
     pub(super) unavailable: u64,
     /// A time limit ran out.
     pub(super) timeout: u64,
+    /// Too much was waiting for the database already.
+    pub(super) overloaded: u64,
     /// Another writer was first.
     pub(super) conflict: u64,
     /// Anything else.

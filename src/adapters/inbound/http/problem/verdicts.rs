@@ -22,6 +22,7 @@ impl From<StorageError> for Problem {
                 "database_timeout",
                 "the database did not answer in time; ask again in a moment",
             ),
+            StorageErrorKind::Overloaded => overloaded(),
             StorageErrorKind::Conflict => {
                 Self::unavailable("database_conflict", "another request was first; ask again")
             }

@@ -1,0 +1,266 @@
+//! Who waits for which coupon, and who goes next.
+//!
+//! One line per coupon, in the order of coming; a coupon is in one group at a time. Coupons take turns: one that has been served
+//! goes to the end, however long its line, so a hot one never has more than one lane, and the others the rest. A coupon whose
+//! row was found locked by somebody else is served alone, in a group that waits for it, and of those there are fewer than lanes:
+//! a row that somebody keeps locked holds up nobody but its own line.
+//!
+//! Not here: what a group does.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use dlc_application::ports::inspection;
+use dlc_domain::coupons::CouponName;
+use tokio::sync::Notify;
+
+use super::group::{Lock, Waiting};
+
+/// How much may wait and run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Groups at a time that leave locked rows out.
+    pub(super) free: usize,
+    /// Groups at a time that wait for a locked row.
+    pub(super) waiting: usize,
+    /// Most claims of a group.
+    pub(super) group: usize,
+    /// Most claims that wait for one coupon.
+    pub(super) line: usize,
+    /// Most claims that wait in all.
+    pub(super) all: usize,
+}
+
+impl Limits {
+    /// SQLite has one writer, and nobody else ever has a row of its own locked there. On PostgreSQL a second group is written
+    /// while the first one's commit is made durable; more of them make the groups smaller, and took longer in all (measured on
+    /// two cores, docs/claims.md).
+    pub(super) fn of(engine: inspection::Engine) -> Self {
+        let (free, waiting) = match engine {
+            inspection::Engine::Postgres => (2, 2),
+            inspection::Engine::Sqlite => (1, 1),
+        };
+        Self {
+            free,
+            waiting,
+            group: 256,
+            line: 2048,
+            all: 4096,
+        }
+    }
+
+    /// So many lanes can be busy at a time.
+    pub(super) fn lanes(self) -> usize {
+        self.free + self.waiting
+    }
+}
+
+/// Those who wait for one coupon.
+#[derive(Default)]
+struct Line {
+    claims: VecDeque<Waiting>,
+    /// Whether a group has some of it at the moment.
+    is_served: bool,
+    /// Whether its row was found locked.
+    is_contended: bool,
+}
+
+#[derive(Default)]
+struct State {
+    lines: HashMap<CouponName, Line>,
+    /// Coupons with claims that no group has, each once.
+    ready: VecDeque<CouponName>,
+    waiting: usize,
+    next_number: u64,
+    free_groups: usize,
+    waiting_groups: usize,
+    is_closed: bool,
+}
+
+/// The queue.
+pub(super) struct Queue {
+    limits: Limits,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// What a lane takes.
+pub(super) struct Group {
+    pub(super) coupons: Vec<CouponName>,
+    pub(super) claims: Vec<Waiting>,
+    pub(super) lock: Lock,
+}
+
+/// There is no room to wait.
+#[derive(Debug)]
+pub(super) struct Full;
+
+impl Queue {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a claim.
+    pub(super) fn push(&self, mut waiting: Waiting) -> Result<(), Full> {
+        let mut state = self.state();
+        let state = &mut *state;
+        if state.waiting >= self.limits.all {
+            return Err(Full);
+        }
+        waiting.number = state.next_number;
+        let line = match state.lines.entry(waiting.claim.coupon.clone()) {
+            Entry::Occupied(line) => line.into_mut(),
+            Entry::Vacant(place) => place.insert(Line::default()),
+        };
+        if line.claims.len() >= self.limits.line {
+            return Err(Full);
+        }
+        let is_ready = line.claims.is_empty() && !line.is_served;
+        if is_ready {
+            state.ready.push_back(waiting.claim.coupon.clone());
+        }
+        line.claims.push_back(waiting);
+        state.waiting += 1;
+        state.next_number += 1;
+        if is_ready {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The next group; `None` when the queue is closed and nobody waits any more.
+    pub(super) async fn next(&self) -> Option<Group> {
+        loop {
+            {
+                let mut state = self.state();
+                if let Some(group) = self.take(&mut state) {
+                    // Another lane may find something to do as well.
+                    if !state.ready.is_empty() {
+                        self.changed.notify_one();
+                    }
+                    return Some(group);
+                }
+                if state.is_closed && state.waiting == 0 {
+                    self.changed.notify_one();
+                    return None;
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Takes what may go.
+    fn take(&self, state: &mut State) -> Option<Group> {
+        let mut group = Group {
+            coupons: Vec::new(),
+            claims: Vec::new(),
+            lock: Lock::IfFree,
+        };
+        let may_be_free = state.free_groups < self.limits.free;
+        let mut passed = VecDeque::new();
+        while let Some(name) = state.ready.pop_front() {
+            let Some(line) = state.lines.get_mut(&name) else {
+                continue;
+            };
+            let alone = line.is_contended;
+            let may_go = if alone {
+                group.claims.is_empty() && state.waiting_groups < self.limits.waiting
+            } else {
+                may_be_free
+            };
+            if !may_go {
+                passed.push_back(name);
+                if !may_be_free && state.waiting_groups >= self.limits.waiting {
+                    break;
+                }
+                continue;
+            }
+            let number = line.claims.len().min(self.limits.group - group.claims.len());
+            group.claims.extend(line.claims.drain(..number));
+            line.is_served = true;
+            group.coupons.push(name);
+            if alone {
+                group.lock = Lock::Wait;
+            }
+            if alone || group.claims.len() >= self.limits.group {
+                break;
+            }
+        }
+        // Whoever was passed over stays at the head.
+        while let Some(name) = passed.pop_back() {
+            state.ready.push_front(name);
+        }
+        if group.claims.is_empty() {
+            return None;
+        }
+        state.waiting -= group.claims.len();
+        match group.lock {
+            Lock::IfFree => state.free_groups += 1,
+            Lock::Wait => state.waiting_groups += 1,
+        }
+        Some(group)
+    }
+
+    /// Ends a group. Whoever is to be asked `again`, because of a lock, and whoever comes `later` for another reason, are at the
+    /// head of their lines then, in the order in which they came.
+    pub(super) fn finish(&self, coupons: Vec<CouponName>, lock: Lock, again: Vec<Waiting>, later: Vec<Waiting>) {
+        let mut state = self.state();
+        let state = &mut *state;
+        match lock {
+            Lock::IfFree => state.free_groups -= 1,
+            Lock::Wait => state.waiting_groups -= 1,
+        }
+        for waiting in &again {
+            if let Some(line) = state.lines.get_mut(&waiting.claim.coupon) {
+                line.is_contended = true;
+            }
+        }
+        let mut back = again;
+        back.extend(later);
+        back.sort_unstable_by_key(|waiting| waiting.number);
+        state.waiting += back.len();
+        for waiting in back.into_iter().rev() {
+            if let Some(line) = state.lines.get_mut(&waiting.claim.coupon) {
+                line.claims.push_front(waiting);
+            }
+        }
+        for name in coupons {
+            let Some(line) = state.lines.get_mut(&name) else {
+                continue;
+            };
+            line.is_served = false;
+            if line.claims.is_empty() {
+                state.lines.remove(&name);
+            } else {
+                state.ready.push_back(name);
+            }
+        }
+        if !state.ready.is_empty() || state.is_closed {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Lets the lanes end when nobody waits any more.
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        self.changed.notify_one();
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

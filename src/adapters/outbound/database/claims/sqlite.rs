@@ -1,0 +1,180 @@
+//! A group of claims on SQLite: one transaction of the one writer.
+//!
+//! It has the whole database to itself from its beginning, so what it reads is how things are, and nothing is ever asked again.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use dlc_application::ports::{
+    coupons::ClaimVerdict,
+    idempotency::{Keyed, Repeat},
+    inspection::Engine,
+};
+use dlc_domain::coupons::{Claim, ClaimRefused};
+use sqlx::{Connection, Row, SqliteConnection, types::Json};
+use tracing::Span;
+
+use super::group::{Failed, Judged, Waiting};
+use crate::{error, idempotency, statements::Statement as Kind};
+
+/// The coupon's pieces that are left, and whether this person has one. CROSS JOIN keeps the order: the list, then the indexes.
+const LOOK: &str = "SELECT c.remaining_amount, l.id IS NOT NULL FROM json_each($1) AS w \
+     LEFT JOIN coupons c ON c.name = w.value ->> 1 \
+     LEFT JOIN claims l ON l.user_id = w.value ->> 0 AND l.coupon_name = w.value ->> 1 ORDER BY w.key";
+
+const CLAIM: &str = "INSERT INTO claims (user_id, coupon_name, created_at) \
+     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) ORDER BY key";
+
+const SELL: &str = "UPDATE coupons SET remaining_amount = remaining_amount - w.pieces \
+     FROM (SELECT value ->> 0 AS name, value ->> 1 AS pieces FROM json_each($1)) AS w WHERE coupons.name = w.name";
+
+const KEPT_ANSWERS: &str = "SELECT w.key, k.fingerprint, k.answer, k.created_at FROM json_each($1) AS w \
+     JOIN idempotency_keys k ON k.principal = w.value ->> 0 AND k.route = w.value ->> 1 AND k.key = w.value ->> 2";
+
+const KEEP_ANSWER: &str = "INSERT INTO idempotency_keys (principal, route, key, fingerprint, answer, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (principal, route, key) DO UPDATE \
+     SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = excluded.created_at";
+
+/// Judges a group and makes what was granted durable.
+pub(super) async fn commit(
+    connection: &mut SqliteConnection,
+    claims: &[&Waiting],
+    others: &[Span],
+) -> Result<Vec<Judged>, Failed> {
+    let certain = |e: sqlx::Error| Failed::certain(error::storage_kind(&e), e);
+    let begun = connection.begin_with("BEGIN IMMEDIATE");
+    let mut transaction = Kind::BEGIN.traced(Engine::Sqlite, begun).await.map_err(certain)?;
+    // Without a commit nothing is done, whatever it was.
+    let judged = judge(&mut transaction, claims, others).await.map_err(certain)?;
+    let granted = granted(claims, &judged);
+    if granted.is_empty() {
+        let rolled_back = Kind::ROLLBACK.traced(Engine::Sqlite, transaction.rollback()).await;
+        rolled_back.map_err(certain)?;
+        return Ok(verdicts(judged));
+    }
+    write(&mut transaction, &granted, others).await.map_err(certain)?;
+    let committed = Kind::COMMIT.traced(Engine::Sqlite, transaction.commit()).await;
+    committed.map_err(|e| Failed::unknown(error::storage_kind(&e), e))?;
+    Ok(verdicts(judged))
+}
+
+fn verdicts(judged: Vec<ClaimVerdict>) -> Vec<Judged> {
+    judged.into_iter().map(Judged::Verdict).collect()
+}
+
+fn granted<'a>(claims: &[&'a Waiting], judged: &[ClaimVerdict]) -> Vec<&'a Waiting> {
+    let granted = claims
+        .iter()
+        .zip(judged)
+        .filter(|(_, verdict)| **verdict == ClaimVerdict::Claimed);
+    granted.map(|(waiting, _)| *waiting).collect()
+}
+
+/// A verdict for each, in the order of I6, as if one came after the other.
+async fn judge(
+    transaction: &mut SqliteConnection,
+    claims: &[&Waiting],
+    others: &[Span],
+) -> Result<Vec<ClaimVerdict>, sqlx::Error> {
+    let repeats = seek(transaction, claims).await?;
+    let wanted: Vec<[&str; 2]> = claims
+        .iter()
+        .map(|waiting| [waiting.claim.claimant.as_str(), waiting.claim.coupon.as_str()])
+        .collect();
+    let look = sqlx::query(LOOK).bind(Json(wanted)).fetch_all(transaction);
+    let rows = Kind::SELECT_COUPONS_CLAIMS
+        .traced_for(Engine::Sqlite, others.iter(), look)
+        .await?;
+    let mut taken: HashMap<&str, i32> = HashMap::new();
+    let mut verdicts = Vec::with_capacity(claims.len());
+    for ((waiting, repeat), row) in claims.iter().zip(repeats).zip(&rows) {
+        let taken = taken.entry(waiting.claim.coupon.as_str()).or_default();
+        let verdict = match (repeat, row.try_get::<Option<i32>, _>(0)?, row.try_get::<bool, _>(1)?) {
+            (Some(repeat), _, _) => ClaimVerdict::Repeated(repeat),
+            (None, None, _) => ClaimVerdict::UnknownCoupon,
+            (None, _, true) => ClaimVerdict::Refused(ClaimRefused::AlreadyClaimed),
+            (None, Some(remaining), false) if remaining <= *taken => ClaimVerdict::Refused(ClaimRefused::OutOfStock),
+            (None, Some(_), false) => {
+                *taken += 1;
+                ClaimVerdict::Claimed
+            }
+        };
+        verdicts.push(verdict);
+    }
+    Ok(verdicts)
+}
+
+/// Which keys were used before.
+async fn seek(transaction: &mut SqliteConnection, claims: &[&Waiting]) -> Result<Vec<Option<Repeat>>, sqlx::Error> {
+    let mut repeats: Vec<Option<Repeat>> = claims.iter().map(|_| None).collect();
+    if claims.iter().all(|waiting| waiting.keyed.is_none()) {
+        return Ok(repeats);
+    }
+    let keys: Vec<Option<[&str; 3]>> = claims
+        .iter()
+        .map(|waiting| {
+            let request = &waiting.keyed.as_ref()?.request;
+            Some([request.principal.as_str(), request.route, request.key.as_str()])
+        })
+        .collect();
+    let find = sqlx::query(KEPT_ANSWERS).bind(Json(keys)).fetch_all(transaction);
+    for row in &Kind::SELECT_KEYS.traced(Engine::Sqlite, find).await? {
+        let place = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        let Some(waiting) = claims.get(place) else { continue };
+        if let (Some(repeat), Some(keyed)) = (repeats.get_mut(place), &waiting.keyed) {
+            let kept = idempotency::Kept {
+                fingerprint: row.try_get(1)?,
+                answer: row.try_get(2)?,
+                created_at: row.try_get(3)?,
+            };
+            *repeat = kept.repeated_by(&keyed.request, waiting.claim.at);
+        }
+    }
+    Ok(repeats)
+}
+
+/// As the driver writes a time.
+fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, false)
+}
+
+/// Writes claims, their decrements and the answers to their keys.
+async fn write(transaction: &mut SqliteConnection, granted: &[&Waiting], others: &[Span]) -> Result<(), sqlx::Error> {
+    let rows: Vec<[String; 3]> = granted
+        .iter()
+        .map(|Waiting { claim, .. }| [claim.claimant.to_string(), claim.coupon.to_string(), written(claim.at)])
+        .collect();
+    let insert = sqlx::query(CLAIM).bind(Json(rows)).execute(&mut *transaction);
+    Kind::INSERT_CLAIMS
+        .traced_for(Engine::Sqlite, others.iter(), insert)
+        .await?;
+    let mut pieces: HashMap<&str, i32> = HashMap::new();
+    for waiting in granted {
+        *pieces.entry(waiting.claim.coupon.as_str()).or_default() += 1;
+    }
+    let pieces: Vec<(&str, i32)> = pieces.into_iter().collect();
+    let update = sqlx::query(SELL).bind(Json(pieces)).execute(&mut *transaction);
+    Kind::UPDATE_COUPONS
+        .traced_for(Engine::Sqlite, others.iter(), update)
+        .await?;
+    for waiting in granted {
+        if let Some(keyed) = &waiting.keyed {
+            keep(transaction, &waiting.claim, keyed).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn keep(transaction: &mut SqliteConnection, claim: &Claim, keyed: &Keyed<Claim>) -> Result<(), sqlx::Error> {
+    let Keyed { request, answer } = keyed;
+    let insert = sqlx::query(KEEP_ANSWER)
+        .bind(request.principal.as_str())
+        .bind(request.route)
+        .bind(request.key.as_str())
+        .bind(idempotency::fingerprint(request))
+        .bind(answer(claim))
+        .bind(claim.at)
+        .execute(transaction);
+    Kind::INSERT_KEYS.traced(Engine::Sqlite, insert).await?;
+    Ok(())
+}
