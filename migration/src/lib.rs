@@ -24,6 +24,7 @@ mod m20261121_000010_create_sign_in_failures;
 mod m20261121_000011_create_password_resets;
 mod m20261121_000012_create_audit_events;
 mod m20261121_000013_index_greet_history;
+mod m20261121_000014_tune_sales;
 
 /// Every migration, oldest first. A new one is added at the end, and to nothing else.
 pub const MIGRATIONS: &[Migration] = &[
@@ -40,6 +41,7 @@ pub const MIGRATIONS: &[Migration] = &[
     m20261121_000011_create_password_resets::MIGRATION,
     m20261121_000012_create_audit_events::MIGRATION,
     m20261121_000013_index_greet_history::MIGRATION,
+    m20261121_000014_tune_sales::MIGRATION,
 ];
 
 /// What a migration means for the instances that still run the version before it.

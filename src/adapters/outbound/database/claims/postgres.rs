@@ -23,7 +23,7 @@ use dlc_application::ports::{
     inspection::Engine,
 };
 use dlc_domain::coupons::{Claim, ClaimRefused};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, Executor, PgConnection, Row};
 use tracing::Span;
 
 use super::group::{Failed, Judged, Lock, Waiting};
@@ -125,6 +125,14 @@ pub(super) async fn commit(
     let committed = Kind::COMMIT.traced(Engine::Postgres, transaction.commit()).await;
     committed.map_err(failed)?;
     Ok(judged)
+}
+
+/// Has the statement planned anew when it comes next.
+pub(super) async fn forget_plans(connection: &mut PgConnection) -> Result<(), Failed> {
+    let forgotten = connection.execute("DISCARD PLANS").await;
+    forgotten
+        .map(drop)
+        .map_err(|e| Failed::certain(error::storage_kind(&e), e))
 }
 
 fn with_key<'a>(waiting: &'a Waiting) -> Option<(&'a Claim, &'a Keyed<Claim>)> {

@@ -264,3 +264,137 @@ impl std::fmt::Debug for Queue {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dlc_domain::coupons::{Claim, ClaimantId};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        free: 2,
+        waiting: 1,
+        group: 4,
+        line: 5,
+        all: 8,
+    };
+
+    /// Claims whose callers wait for as long as this is kept.
+    #[derive(Default)]
+    struct Callers {
+        answers: Vec<oneshot::Receiver<super::super::group::Answer>>,
+    }
+
+    impl Callers {
+        fn claim(&mut self, coupon: &str) -> Waiting {
+            let (answer, answered) = oneshot::channel();
+            self.answers.push(answered);
+            let claim = Claim {
+                coupon: CouponName::parse(coupon).unwrap(),
+                claimant: ClaimantId::parse(format!("u{}", self.answers.len())).unwrap(),
+                at: chrono::DateTime::UNIX_EPOCH,
+            };
+            Waiting::new(claim, None, None, answer)
+        }
+
+        fn come(&mut self, queue: &Queue, coupon: &str, times: usize) {
+            for _ in 0..times {
+                queue.push(self.claim(coupon)).unwrap();
+            }
+        }
+    }
+
+    /// What would go now: its coupons, how many claims, and how it locks.
+    fn next(queue: &Queue) -> Option<Group> {
+        queue.take(&mut queue.state())
+    }
+
+    fn names(group: &Group) -> Vec<&str> {
+        group.coupons.iter().map(CouponName::as_str).collect()
+    }
+
+    #[test]
+    fn there_is_a_bound_to_a_line_and_to_all_of_them_and_whoever_is_taken_makes_room() {
+        let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
+        callers.come(&queue, "hot", 5);
+        assert!(queue.push(callers.claim("hot")).is_err(), "its line is full");
+        callers.come(&queue, "other", 3);
+        assert!(queue.push(callers.claim("third")).is_err(), "all lines are");
+        let group = next(&queue).unwrap();
+        assert_eq!(group.claims.len(), 4);
+        callers.come(&queue, "third", 4);
+        assert!(queue.push(callers.claim("third")).is_err());
+    }
+
+    #[test]
+    fn a_hot_coupon_has_one_lane_and_the_others_the_rest() {
+        let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
+        callers.come(&queue, "hot", 5);
+        callers.come(&queue, "a", 1);
+        callers.come(&queue, "b", 1);
+        let hot = next(&queue).unwrap();
+        assert_eq!((names(&hot), hot.claims.len()), (vec!["hot"], 4));
+        let others = next(&queue).unwrap();
+        assert_eq!(names(&others), ["a", "b"]);
+        assert!(next(&queue).is_none(), "both lanes are busy");
+        queue.finish(hot.coupons, hot.lock, Vec::new(), Vec::new());
+        // It has waited for its turn like everybody else, and goes on with whoever came meanwhile.
+        callers.come(&queue, "c", 1);
+        assert_eq!(names(&next(&queue).unwrap()), ["hot", "c"]);
+    }
+
+    #[test]
+    fn a_coupon_whose_row_is_locked_waits_alone_and_only_so_many_do() {
+        let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
+        for coupon in ["locked", "locked too", "free"] {
+            callers.come(&queue, coupon, 1);
+        }
+        let Group { coupons, claims, lock } = next(&queue).unwrap();
+        assert_eq!((coupons.len(), lock), (3, Lock::IfFree));
+        let again: Vec<_> = claims
+            .into_iter()
+            .filter(|waiting| waiting.claim.coupon.as_str() != "free")
+            .collect();
+        queue.finish(coupons, lock, again, Vec::new());
+        callers.come(&queue, "free", 1);
+        let waits = next(&queue).unwrap();
+        assert_eq!((names(&waits), waits.lock), (vec!["locked"], Lock::Wait));
+        let free = next(&queue).unwrap();
+        assert_eq!((names(&free), free.lock), (vec!["free"], Lock::IfFree));
+        assert!(next(&queue).is_none(), "one waits already");
+        queue.finish(waits.coupons, waits.lock, Vec::new(), Vec::new());
+        let waits = next(&queue).unwrap();
+        assert_eq!((names(&waits), waits.lock), (vec!["locked too"], Lock::Wait));
+    }
+
+    #[test]
+    fn whoever_is_asked_again_is_before_whoever_came_later() {
+        let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
+        callers.come(&queue, "c", 3);
+        let Group {
+            coupons,
+            mut claims,
+            lock,
+        } = next(&queue).unwrap();
+        callers.come(&queue, "c", 1);
+        let later = vec![claims.remove(1)];
+        queue.finish(coupons, lock, claims, later);
+        let numbers: Vec<u64> = next(&queue)
+            .unwrap()
+            .claims
+            .iter()
+            .map(|waiting| waiting.number)
+            .collect();
+        assert_eq!(numbers, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_coupon_that_nobody_waits_for_takes_no_room() {
+        let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
+        callers.come(&queue, "c", 1);
+        let group = next(&queue).unwrap();
+        queue.finish(group.coupons, group.lock, Vec::new(), Vec::new());
+        assert!(queue.state().lines.is_empty());
+    }
+}
