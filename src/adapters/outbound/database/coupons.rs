@@ -1,14 +1,16 @@
 //! Coupons and claims in SQL.
 //!
 //! A claim is one transaction that locks the coupon's row first, so that callers and instances queue on it and each
-//! judges what it sees under the lock. Not here: claims that share a transaction; there are none yet.
+//! judges what it sees under the lock. Not here: claims that share a transaction; there are none yet. Lists (`lists`).
+
+mod lists;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use dlc_application::ports::{
     StorageError, StorageErrorKind,
-    coupons::{ClaimVerdict, CouponRepository, Creation},
+    coupons::{ClaimPosition, ClaimVerdict, CouponRepository, Creation, ListedClaim},
     idempotency::{KeyRefused, Keyed, Repeat},
     inspection::Engine,
 };
@@ -210,6 +212,21 @@ impl CouponRepository for SeaOrmCouponRepository {
             }
         }
         Ok(Some((coupon, claimants)))
+    }
+
+    async fn page(&self, after: Option<&CouponName>, limit: u32) -> Result<Vec<Coupon>, StorageError> {
+        let page = lists::page(&self.database, after, limit);
+        self.database.counters().observe(Operation::PageCoupons, page).await
+    }
+
+    async fn page_of_claims(
+        &self,
+        coupon: &CouponName,
+        after: Option<ClaimPosition>,
+        limit: u32,
+    ) -> Result<Option<Vec<ListedClaim>>, StorageError> {
+        let page = lists::page_of_claims(&self.database, coupon, after, limit);
+        self.database.counters().observe(Operation::PageClaims, page).await
     }
 
     async fn claim(&self, wanted: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError> {
