@@ -8,6 +8,8 @@ mod harness;
 
 mod cli_auth;
 mod cli_config;
+mod cli_coupon;
+mod cli_coupon_audit;
 mod cli_db_check;
 mod cli_db_check_certificates;
 mod cli_db_check_forms;

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod audit;
+mod books;
 mod cleaning;
 mod connection;
 mod coupons;
@@ -35,6 +36,7 @@ mod url;
 mod users;
 mod writer;
 
+pub use books::SqlCouponBooks;
 pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};
 pub use coupons::SeaOrmCouponRepository;
 pub use greetings::SeaOrmGreetingRepository;
