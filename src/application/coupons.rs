@@ -1,4 +1,4 @@
-//! Selling limited coupons: create one, look at it, claim a piece.
+//! Selling limited coupons: create one, look at it, claim a piece; list them and their claims.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tracing::instrument;
 use crate::ports::{
     StorageError,
     clock::Clock,
-    coupons::{ClaimVerdict, CouponRepository, Creation},
+    coupons::{ClaimPosition, ClaimVerdict, CouponRepository, Creation, ListedClaim},
     idempotency::{KeyRefused, Keyed, Performed, Repeat},
 };
 
@@ -104,6 +104,32 @@ impl CouponService {
     pub async fn find_with_claimants(&self, name: &CouponName) -> Result<(Coupon, Vec<ClaimantId>), FindCouponError> {
         self.repository
             .find_with_claimants(name)
+            .await?
+            .ok_or(FindCouponError::UnknownCoupon)
+    }
+
+    /// Looks at the coupons whose names come after one.
+    ///
+    /// # Errors
+    /// When the storage failed.
+    #[instrument(target = "dlc::trace", name = "coupons.list", skip_all)]
+    pub async fn page(&self, after: Option<&CouponName>, limit: u32) -> Result<Vec<Coupon>, StorageError> {
+        self.repository.page(after, limit).await
+    }
+
+    /// Looks at the claims of one coupon that were made after one, in claim order.
+    ///
+    /// # Errors
+    /// [`FindCouponError`]
+    #[instrument(target = "dlc::trace", name = "coupons.list_claims", skip_all)]
+    pub async fn page_of_claims(
+        &self,
+        coupon: &CouponName,
+        after: Option<ClaimPosition>,
+        limit: u32,
+    ) -> Result<Vec<ListedClaim>, FindCouponError> {
+        self.repository
+            .page_of_claims(coupon, after, limit)
             .await?
             .ok_or(FindCouponError::UnknownCoupon)
     }

@@ -1,4 +1,4 @@
-//! What the commands about accounts and greetings open: the database, once it is known to be fit for them.
+//! What the commands about accounts, coupons and greetings open: the database, once it is known to be fit for them.
 
 use std::time::Duration;
 
@@ -21,14 +21,27 @@ use crate::{
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Does something with the database of the configuration, which is closed afterwards.
-///
-/// Nothing is migrated here, and no file is made: what a command needs and does not find is said, as `serve` says it at its gate.
 pub(super) async fn with_database<T>(
     config: &Config,
     command: &str,
     migrations: &'static [Migration],
     work: impl AsyncFnOnce(&Database) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let options = fit_database(config, command, migrations).await?;
+    let database = dlc_database::connect(&options).await?;
+    let done = work(&database).await;
+    database.close(CLOSE_LIMIT).await;
+    done
+}
+
+/// The database of the configuration, known to be fit.
+///
+/// Nothing is migrated here, and no file is made: what a command needs and does not find is said, as `serve` says it at its gate.
+pub(super) async fn fit_database(
+    config: &Config,
+    command: &str,
+    migrations: &'static [Migration],
+) -> Result<DatabaseOptions, Failure> {
     let selected = services::selected(config)?;
     let options = DatabaseOptions {
         // One thing at a time.
@@ -62,8 +75,5 @@ pub(super) async fn with_database<T>(
         };
         return Err(Failure::new(Exit::Failed, "migrations_pending", message).hint("apply them: dlc migrate up"));
     }
-    let database = dlc_database::connect(&options).await?;
-    let done = work(&database).await;
-    database.close(CLOSE_LIMIT).await;
-    done
+    Ok(options)
 }

@@ -12,18 +12,22 @@ use std::{
 
 use clap::{Parser, error::ErrorKind};
 use dlc_application::ports::{clock::Clock, inspection::DatabaseInspector, migrations::SchemaMigrator, tokens::Mint};
-use dlc_database::{Database, Migration, SqlInspector};
+use dlc_database::{Database, Migration, SqlCouponBooks, SqlInspector};
 
-use super::{accounts::with_database, doctor, serve, services};
+use super::{
+    accounts::{fit_database, with_database},
+    doctor, serve, services,
+};
 use crate::{
     adapters::{
         inbound::{
             cli::{
                 args::{
-                    AuthCommand, CheckArgs, Cli, Color, Command, ConfigCommand, DbCommand, DocumentFormat, Format,
-                    Global, GreetCommand, MigrateCommand, PlanArgs, ServeArgs, UserCommand,
+                    AuthCommand, CheckArgs, Cli, Color, Command, ConfigCommand, CouponCommand, DbCommand,
+                    DocumentFormat, Format, Global, GreetCommand, MigrateCommand, PlanArgs, ServeArgs, UserCommand,
                 },
                 auth, check, config as config_command,
+                coupon::{self, Errand},
                 exit::{Exit, Failure},
                 greet, health, migrate,
                 printer::Printer,
@@ -162,6 +166,7 @@ impl Session {
             Command::Migrate(command) => self.migrate(command),
             Command::Db(DbCommand::Check(args)) => self.check(args),
             Command::User(command) => self.user(command),
+            Command::Coupon(command) => self.coupon(command),
             Command::Greet(GreetCommand::Prune(args)) => {
                 let config = self.config(Vec::new(), None)?;
                 self.log(&config);
@@ -269,6 +274,28 @@ impl Session {
             };
             user::run(registry, command, prepared, self.printer).await
         };
+        let done = block_on(interruptible(with_database(&config, name, self.migrations, work)));
+        self.told(name, format, done)
+    }
+
+    fn coupon(&self, command: CouponCommand) -> Result<Exit, Failure> {
+        let config = self.config(Vec::new(), None)?;
+        self.log(&config);
+        let (name, format, printer) = (command.name(), command.format(), self.printer);
+        let errand = match command {
+            CouponCommand::Create(args) => Errand::Create(args),
+            CouponCommand::List(args) => Errand::List(args),
+            CouponCommand::Show(args) => Errand::Show(args),
+            CouponCommand::Audit(args) => {
+                let done = block_on(interruptible(async {
+                    let options = fit_database(&config, name, self.migrations).await?;
+                    coupon::audit(&SqlCouponBooks::new(&options), &args, printer).await
+                }));
+                return self.told(name, format, done);
+            }
+        };
+        let work =
+            async |database: &Database| coupon::run(&services::coupons(&config, database), errand, printer).await;
         let done = block_on(interruptible(with_database(&config, name, self.migrations, work)));
         self.told(name, format, done)
     }

@@ -234,18 +234,25 @@ fn claim_engine(config: &Config) -> ClaimEngineMode {
     }
 }
 
+/// The coupon office. Only inside of a runtime.
+pub(super) fn coupons(config: &Config, database: &Database) -> CouponService {
+    CouponService::new(
+        SeaOrmCouponRepository::new(database.clone(), claim_engine(config)),
+        Arc::new(SystemClock),
+    )
+}
+
 /// The business behind the API.
 pub(super) fn services(config: &Config, database: &Database) -> Result<Services, Failure> {
     let mint = mint()?;
     let hasher = Arc::new(Argon2Hasher::new(hashing(config)));
     let (present, previous) = signing_secrets(config, mint);
     let secrets = (&present, previous.as_ref());
-    let coupons = SeaOrmCouponRepository::new(database.clone(), claim_engine(config));
     Ok(Services {
         auth: Arc::new(auth(config, database, Arc::clone(&hasher), mint, secrets)),
         users: Arc::new(users(config, database, hasher, mint)),
         greetings: Arc::new(greetings(database)),
-        coupons: Arc::new(CouponService::new(coupons, Arc::new(SystemClock))),
+        coupons: Arc::new(coupons(config, database)),
         coupons_need_sign_in: config.auth.coupons == CouponAccess::Required,
         cursors: Arc::new(SealingKey::new(&present, previous.as_ref())),
         trusted_proxies: config.server.trusted_proxies.0.clone(),

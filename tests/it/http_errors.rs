@@ -20,7 +20,8 @@ async fn a_wrong_method_is_405_and_says_which_are_allowed() {
     let server = server().await;
     for (method, path, allow) in [
         (Method::POST, "/healthz", "GET, HEAD"),
-        (Method::DELETE, "/api/v1/coupons", "POST"),
+        (Method::DELETE, "/api/v1/coupons", "GET, HEAD, POST"),
+        (Method::DELETE, "/api/v1/coupons/c/claims", "GET, HEAD, POST"),
         (Method::PUT, "/api/v1/coupons/c", "GET, HEAD"),
         (Method::GET, "/api/coupons/claim", "POST"),
         (Method::POST, "/docs", "GET, HEAD"),

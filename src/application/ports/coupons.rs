@@ -1,6 +1,7 @@
 //! Where coupons and their claims are kept.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName};
 
 use super::{
@@ -32,6 +33,21 @@ pub enum ClaimVerdict {
     Repeated(Repeat),
 }
 
+/// A claim's place among those of its coupon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClaimPosition(pub i32);
+
+/// A claim as it stands in its coupon's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedClaim {
+    /// Its place.
+    pub position: ClaimPosition,
+    /// Who claimed.
+    pub claimant: ClaimantId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// Coupons and claims, kept safe. Each method is one transaction as its caller sees it; where a request has a key, the answer is
 /// kept in that transaction, and a key that was used before is looked at before anything else.
 #[async_trait]
@@ -44,6 +60,19 @@ pub trait CouponRepository: Send + Sync {
 
     /// Reads one coupon with everyone who claimed it, in the order of the claims. MUST read both at one moment (I2).
     async fn find_with_claimants(&self, name: &CouponName) -> Result<Option<(Coupon, Vec<ClaimantId>)>, StorageError>;
+
+    /// Reads the coupons whose names come after one, in the order in which the database sorts names. MUST be that order on every
+    /// page; MUST leave out a row that breaks a rule of [`Coupon`], so that it keeps nobody from the others.
+    async fn page(&self, after: Option<&CouponName>, limit: u32) -> Result<Vec<Coupon>, StorageError>;
+
+    /// Reads the claims of a coupon that were made after one, in the order in which they were made; `None`: there is no such
+    /// coupon. MUST NOT put a claim before one that was read already, whoever claims meanwhile.
+    async fn page_of_claims(
+        &self,
+        coupon: &CouponName,
+        after: Option<ClaimPosition>,
+        limit: u32,
+    ) -> Result<Option<Vec<ListedClaim>>, StorageError>;
 
     /// Claims one piece. MUST judge in the order unknown, already claimed, out of stock (I6); MUST store the claim and
     /// the decrement together or not at all (I8); MUST answer [`ClaimVerdict::Claimed`] only after the commit is

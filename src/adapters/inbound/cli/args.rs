@@ -1,6 +1,7 @@
 //! What can be typed. The doc comments are the help texts.
 
 mod accounts;
+mod coupons;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use accounts::{
     CreateUserArgs, GreetCommand, ListUsersArgs, PruneArgs, PurgeUsersArgs, UserArgs, UserCommand, When,
 };
+pub use coupons::{AuditCouponsArgs, CouponCommand, CreateCouponArgs, ListCouponsArgs, ShowCouponArgs};
 
 use crate::config::Profile;
 
@@ -92,6 +94,9 @@ pub enum Command {
     /// Look after accounts: create, list, show, disable, restore, allow-reset, purge
     #[command(subcommand)]
     User(UserCommand),
+    /// Look after coupons: create, list, show, audit
+    #[command(subcommand)]
+    Coupon(CouponCommand),
     /// Look after recorded greetings: prune
     #[command(subcommand)]
     Greet(GreetCommand),

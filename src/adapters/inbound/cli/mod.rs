@@ -7,6 +7,7 @@ pub mod args;
 pub mod auth;
 pub mod check;
 pub mod config;
+pub mod coupon;
 pub mod exit;
 pub mod greet;
 pub mod health;

@@ -5,7 +5,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use serde_json::{Value, json};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
 
 use super::exit::{Exit, Failure};
 
@@ -79,6 +80,16 @@ impl Printer {
     /// A report for programs.
     pub fn json(&self, value: &Value) {
         self.line(&format!("{value:#}"));
+    }
+
+    /// The report of a command that did what it was asked for, for programs.
+    pub fn report(&self, command: &str, exit: Exit, body: Value) {
+        let head = json!({"schema": SCHEMA, "command": command, "exit_code": exit as u8});
+        let fields = [head, body].into_iter().filter_map(|part| match part {
+            Value::Object(fields) => Some(fields),
+            _ => None,
+        });
+        self.json(&Value::Object(fields.flatten().collect::<Map<_, _>>()));
     }
 
     /// The report of a command that failed, for programs: its code is in no other place.
@@ -158,6 +169,12 @@ impl Printer {
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim().to_owned())
     }
+}
+
+/// A time, to the second.
+#[must_use]
+pub fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The same in one line.

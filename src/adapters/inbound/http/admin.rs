@@ -327,7 +327,7 @@ impl AdminApi {
         let list = List {
             seal: &self.seal,
             path: LIST,
-            whose: who.0.id.0,
+            whose: Some(who.0.id),
             filter: written.to_owned(),
             limit: limit.0,
         };

@@ -1,23 +1,31 @@
 //! Coupons: the versioned calls under `/api/v1`, and the literal ones of S1 under `/api` over the same use cases.
 //!
 //! Whether one has to sign in for writing is the installation's to say (C19); nobody has to for reading. Not here: what bodies and
-//! answers look like (`views`).
+//! answers look like (`views`), and lists (`lists`).
 
+mod lists;
 mod views;
 
 use std::sync::Arc;
 
 use dlc_application::{
     coupons::CouponService,
-    ports::{idempotency::Performed, sessions::Principal},
+    ports::{coupons::ListedClaim, cursors::CursorSeal, idempotency::Performed, sessions::Principal},
 };
 use dlc_domain::coupons::{ClaimantId, Coupon, CouponName, Stock};
 use poem::http::HeaderMap;
-use poem_openapi::{OpenApi, Tags, param::Path, payload::Json};
+use poem_openapi::{
+    OpenApi, Tags,
+    param::{Path, Query},
+    payload::Json,
+};
 
-use self::views::{
-    ClaimAliasBody, ClaimBody, ClaimView, CouponAliasView, CouponView, CreateCouponAliasBody, CreateCouponBody,
-    CreatedCoupon, FoundCoupon, GrantedClaim,
+use self::{
+    lists::{ClaimPageView, CouponPageView, ListClaimsProblem, ListCouponsProblem, ListedClaims, ListedCoupons},
+    views::{
+        ClaimAliasBody, ClaimBody, ClaimView, CouponAliasView, CouponView, CreateCouponAliasBody, CreateCouponBody,
+        CreatedCoupon, FoundCoupon, GrantedClaim,
+    },
 };
 use super::{
     Services,
@@ -26,6 +34,7 @@ use super::{
     door::Door,
     fields::{Fields, field},
     idempotency::{Answered, IdempotencyKey, kept},
+    pages::{List, PageLimit},
     preconditions,
     problem::{Problem, problems},
     scalars::ShortText,
@@ -81,6 +90,7 @@ problems!(FindCouponProblem {
 #[derive(Clone)]
 struct Office {
     coupons: Arc<CouponService>,
+    seal: Arc<dyn CursorSeal>,
     door: Arc<Door>,
     /// Whether administrators create, and people claim for themselves.
     sign_in_required: bool,
@@ -90,6 +100,7 @@ impl Office {
     fn new(services: &Services, door: &Arc<Door>) -> Self {
         Self {
             coupons: Arc::clone(&services.coupons),
+            seal: Arc::clone(&services.cursors),
             door: Arc::clone(door),
             sign_in_required: services.coupons_need_sign_in,
         }
@@ -111,8 +122,7 @@ impl Office {
         let (Some(name), Some(amount)) = (name, amount) else {
             return Err(fields.problem().into());
         };
-        let place = percent_encoding::utf8_percent_encode(name.as_str(), percent_encoding::NON_ALPHANUMERIC);
-        let location = format!("/api/v1/coupons/{place}");
+        let location = path_of(&name);
         let (answer, was_before) = match self.coupons.create(name, amount, keyed).await? {
             Performed::Now(coupon) => (Answered::now(&CouponView::from(&coupon)), None),
             Performed::Before(answer) => (Answered::before(answer), Some(true)),
@@ -171,6 +181,17 @@ impl Office {
         }
     }
 
+    /// A list that is the same for everybody: nobody has to sign in for reading.
+    fn list<'a>(&'a self, path: &'a str, limit: PageLimit) -> List<'a> {
+        List {
+            seal: &self.seal,
+            path,
+            whose: None,
+            filter: String::new(),
+            limit,
+        }
+    }
+
     async fn find(&self, name: String) -> Result<Coupon, FindCouponProblem> {
         self.door.database_at_hand()?;
         let name = field("name", CouponName::parse(name))?;
@@ -182,6 +203,15 @@ impl Office {
         let name = field("name", CouponName::parse(name))?;
         Ok(self.coupons.find_with_claimants(&name).await?)
     }
+}
+
+/// The coupons' path.
+const LIST: &str = "/api/v1/coupons";
+
+/// Where a coupon is.
+fn path_of(name: &CouponName) -> String {
+    let place = percent_encoding::utf8_percent_encode(name.as_str(), percent_encoding::NON_ALPHANUMERIC);
+    format!("{LIST}/{place}")
 }
 
 fn etag(coupon: &Coupon) -> String {
@@ -218,6 +248,28 @@ impl CouponsApi {
         self.0.create("POST /api/v1/coupons", key, who.0.as_ref(), body).await
     }
 
+    /// List coupons in the order of their names
+    #[oai(path = "/coupons", method = "get", operation_id = "listCoupons")]
+    async fn list(
+        &self,
+        /// How many there are on a page at most.
+        #[oai(default)]
+        limit: Query<PageLimit>,
+        /// The `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<ListedCoupons, ListCouponsProblem> {
+        self.0.door.database_at_hand()?;
+        let list = self.0.list(LIST, limit.0);
+        let after: Option<CouponName> = list.after(cursor.0.as_deref())?;
+        let coupons = self.0.coupons.page(after.as_ref(), list.wanted()).await?;
+        let page = list.page(coupons, |last: &Coupon| last.name().clone());
+        let view = CouponPageView {
+            items: page.items,
+            next_cursor: page.next_cursor,
+        };
+        Ok(ListedCoupons::Page(Json(view), page.link))
+    }
+
     /// Look at a coupon
     #[oai(path = "/coupons/:name", method = "get", operation_id = "getCoupon")]
     async fn find(
@@ -232,6 +284,32 @@ impl CouponsApi {
             return Ok(FoundCoupon::NotModified(etag));
         }
         Ok(FoundCoupon::Found(Json(CouponView::from(&coupon)), etag))
+    }
+
+    /// List who claimed a coupon, in the order of the claims
+    #[oai(path = "/coupons/:name/claims", method = "get", operation_id = "listClaims")]
+    async fn claims(
+        &self,
+        /// The coupon's name, percent-encoded.
+        name: Path<ShortText>,
+        /// How many there are on a page at most.
+        #[oai(default)]
+        limit: Query<PageLimit>,
+        /// The `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<ListedClaims, ListClaimsProblem> {
+        self.0.door.database_at_hand()?;
+        let name = field("name", CouponName::parse(name.0.0))?;
+        let path = format!("{}/claims", path_of(&name));
+        let list = self.0.list(&path, limit.0);
+        let after = list.after(cursor.0.as_deref())?;
+        let claims = self.0.coupons.page_of_claims(&name, after, list.wanted()).await?;
+        let page = list.page(claims, |last: &ListedClaim| last.position);
+        let view = ClaimPageView {
+            items: page.items,
+            next_cursor: page.next_cursor,
+        };
+        Ok(ListedClaims::Page(Json(view), page.link))
     }
 
     /// Claim a coupon

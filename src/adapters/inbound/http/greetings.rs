@@ -345,7 +345,7 @@ impl GreetingsApi {
         let list = List {
             seal: &self.seal,
             path: HISTORY,
-            whose: who.0.id.0,
+            whose: Some(who.0.id),
             filter: String::new(),
             limit: limit.0,
         };

@@ -1,11 +1,12 @@
 //! Lists, a page at a time (§5.1): `{items, next_cursor}` and a `Link` to the next page; no totals.
 //!
 //! A cursor is the place of a page's last item, sealed together with whose list it is, which and how filtered: it is of no use
-//! anywhere else. Not here: the seal itself (`ports/cursors`).
+//! anywhere else. Whatever a list is of, such as a coupon, stands in its path. Not here: the seal itself (`ports/cursors`).
 
 use std::{fmt::Write, sync::Arc};
 
 use dlc_application::ports::cursors::CursorSeal;
+use dlc_domain::users::UserId;
 use poem::http::StatusCode;
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef},
@@ -77,10 +78,10 @@ pub(super) trait Place: Sized {
 /// One list as one request asks for it.
 pub(super) struct List<'a> {
     pub(super) seal: &'a Arc<dyn CursorSeal>,
-    /// Its path.
-    pub(super) path: &'static str,
-    /// Who asks.
-    pub(super) whose: i32,
+    /// Its path, percent-encoded.
+    pub(super) path: &'a str,
+    /// Who asks; `None`: it is the same list for everybody.
+    pub(super) whose: Option<UserId>,
     /// How it is filtered, as it stands in a query: `state=all`, or nothing.
     pub(super) filter: String,
     pub(super) limit: PageLimit,
@@ -96,7 +97,13 @@ pub(super) struct Page<T> {
 
 impl List<'_> {
     fn context(&self) -> String {
-        format!("{} {}?{}", self.whose, self.path, self.filter)
+        let whose = self.whose.map(|id| id.to_string());
+        format!(
+            "{} {}?{}",
+            whose.as_deref().unwrap_or("anybody"),
+            self.path,
+            self.filter
+        )
     }
 
     /// The place after which the page begins.

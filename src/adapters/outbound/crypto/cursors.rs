@@ -10,8 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 /// Half of the HMAC: 128 bits, which nobody guesses and which keep a cursor short.
 const TAG_BYTES: usize = 16;
 
-/// No cursor is longer: what is, is not even looked at.
-const LONGEST: usize = 1024;
+/// No cursor is longer: what is, is not even looked at. The longest place is a coupon's name, 255 characters of 4 bytes.
+const LONGEST: usize = 2048;
 
 /// Seals with a key that is derived from the present signing secret, and opens what was sealed with that or with the one before.
 pub struct SealingKey {

@@ -1,11 +1,13 @@
-//! Coupons in SQL. Not here: how they are claimed (`claims`), and how reads of one travel together (`reads`).
+//! Coupons in SQL. Not here: how they are claimed (`claims`), how reads of one travel together (`reads`), lists (`lists`).
+
+mod lists;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use dlc_application::ports::{
     StorageError, StorageErrorKind,
-    coupons::{ClaimVerdict, CouponRepository, Creation},
+    coupons::{ClaimPosition, ClaimVerdict, CouponRepository, Creation, ListedClaim},
     idempotency::{KeyRefused, Keyed, Repeat},
     inspection::Engine,
 };
@@ -142,6 +144,21 @@ impl CouponRepository for SeaOrmCouponRepository {
             }
         }
         Ok(Some((coupon, claimants)))
+    }
+
+    async fn page(&self, after: Option<&CouponName>, limit: u32) -> Result<Vec<Coupon>, StorageError> {
+        let page = lists::page(&self.database, after, limit);
+        self.database.counters().observe(Operation::PageCoupons, page).await
+    }
+
+    async fn page_of_claims(
+        &self,
+        coupon: &CouponName,
+        after: Option<ClaimPosition>,
+        limit: u32,
+    ) -> Result<Option<Vec<ListedClaim>>, StorageError> {
+        let page = lists::page_of_claims(&self.database, coupon, after, limit);
+        self.database.counters().observe(Operation::PageClaims, page).await
     }
 
     async fn claim(&self, wanted: &Claim, keyed: Option<&Keyed<Claim>>) -> Result<ClaimVerdict, StorageError> {

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod audit;
+mod books;
 mod claims;
 mod cleaning;
 mod connection;
@@ -37,6 +38,7 @@ mod url;
 mod users;
 mod writer;
 
+pub use books::SqlCouponBooks;
 pub use claims::ClaimEngineMode;
 pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};
 pub use coupons::SeaOrmCouponRepository;

@@ -19,6 +19,8 @@ pub(crate) enum Operation {
     CreateCoupon,
     FindCoupon,
     FindCouponWithClaimants,
+    PageCoupons,
+    PageClaims,
     Claim,
     CreateUser,
     FindUser,
@@ -48,10 +50,12 @@ pub(crate) enum Operation {
 
 impl Operation {
     /// All of them, in the order of their numbers.
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 30] = [
         Self::CreateCoupon,
         Self::FindCoupon,
         Self::FindCouponWithClaimants,
+        Self::PageCoupons,
+        Self::PageClaims,
         Self::Claim,
         Self::CreateUser,
         Self::FindUser,
@@ -85,6 +89,8 @@ impl Operation {
             Self::CreateCoupon => ("create", "coupons"),
             Self::FindCoupon => ("find", "coupons"),
             Self::FindCouponWithClaimants => ("find_with_claimants", "coupons"),
+            Self::PageCoupons => ("page", "coupons"),
+            Self::PageClaims => ("page", "claims"),
             Self::Claim => ("claim", "claims"),
             Self::CreateUser => ("create", "users"),
             Self::FindUser => ("find", "users"),
@@ -243,6 +249,8 @@ mod tests {
                 ("create", "coupons", 0),
                 ("find", "coupons", 1),
                 ("find_with_claimants", "coupons", 0),
+                ("page", "coupons", 0),
+                ("page", "claims", 0),
                 ("claim", "claims", 1)
             ]
         );

@@ -9,19 +9,19 @@ mod list;
 mod purge;
 mod show;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use dlc_application::{
     ports::tokens::Mint,
     users::{UserError, UserService},
 };
 use dlc_domain::users::{ProfileText, User, Username};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     args::UserCommand,
     exit::{Exit, Failure},
     once::refuse_silence,
-    printer::{Printer, SCHEMA},
+    printer::{Printer, time},
 };
 pub use create::Prepared;
 
@@ -86,18 +86,9 @@ fn about(name: &Username) -> impl Fn(UserError) -> Failure {
     }
 }
 
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
 /// The report of a command for programs.
 fn report(command: &str, body: Value, printer: Printer) {
-    let head = json!({"schema": SCHEMA, "command": command, "exit_code": Exit::Done as u8});
-    let fields = [head, body].into_iter().filter_map(|part| match part {
-        Value::Object(fields) => Some(fields),
-        _ => None,
-    });
-    printer.json(&Value::Object(fields.flatten().collect::<Map<_, _>>()));
+    printer.report(command, Exit::Done, body);
 }
 
 /// What is told of an account; never a hash.

@@ -7,7 +7,7 @@ use poem_openapi::{ApiResponse, Object, payload::Json, types::Example};
 
 use crate::adapters::inbound::http::{
     idempotency::Answered,
-    scalars::{Amount, ShortText},
+    scalars::{Amount, EXAMPLE_TIME, ShortText},
 };
 
 /// A coupon to put on sale.
@@ -66,6 +66,7 @@ pub(super) struct ClaimAliasBody {
 
 /// A coupon.
 #[derive(Debug, Object)]
+#[oai(example)]
 pub(super) struct CouponView {
     /// Its name.
     pub(super) name: String,
@@ -77,6 +78,18 @@ pub(super) struct CouponView {
     pub(super) claims_count: i32,
     /// When it went on sale.
     pub(super) created_at: DateTime<Utc>,
+}
+
+impl Example for CouponView {
+    fn example() -> Self {
+        Self {
+            name: "salsa-10".to_owned(),
+            amount: 50,
+            remaining_amount: 49,
+            claims_count: 1,
+            created_at: EXAMPLE_TIME,
+        }
+    }
 }
 
 impl From<&Coupon> for CouponView {
