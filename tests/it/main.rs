@@ -7,6 +7,7 @@
 mod harness;
 
 mod cli_auth;
+mod cli_bench;
 mod cli_config;
 mod cli_db_check;
 mod cli_db_check_certificates;

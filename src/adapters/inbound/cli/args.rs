@@ -1,6 +1,7 @@
 //! What can be typed. The doc comments are the help texts.
 
 mod accounts;
+mod bench;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use accounts::{
     CreateUserArgs, GreetCommand, ListUsersArgs, PruneArgs, PurgeUsersArgs, UserArgs, UserCommand, When,
 };
+pub use bench::{BenchCommand, ClaimsArgs};
 
 use crate::config::Profile;
 
@@ -101,6 +103,9 @@ pub enum Command {
     /// Look after the secret that signs access tokens
     #[command(subcommand)]
     Auth(AuthCommand),
+    /// Put load on a running service, and check what it answered: claims
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Ask the running service on this machine whether it is ready (exit 0 or 1)
     Health(HealthArgs),
     /// Print the OpenAPI document
