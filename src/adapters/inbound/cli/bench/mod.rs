@@ -196,7 +196,7 @@ async fn check(crowd: &Crowd, names: &[String], before: &[Seen]) -> Check {
         match crowd.service.run(Errand::Look, names).await {
             Ok(after) => break after,
             Err(failure) if service::may_pass(&failure) && began.elapsed() < RECOVERY => {
-                tokio::time::sleep(AGAIN).await
+                tokio::time::sleep(AGAIN).await;
             }
             Err(failure) => return Check::NotMade(failure),
         }
