@@ -13,6 +13,8 @@ use std::{
 use clap::{Parser, error::ErrorKind};
 use dlc_application::ports::{clock::Clock, inspection::DatabaseInspector, migrations::SchemaMigrator, tokens::Mint};
 use dlc_database::{Database, Migration, SqlCouponBooks, SqlInspector};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     accounts::{fit_database, with_database},
@@ -23,10 +25,11 @@ use crate::{
         inbound::{
             cli::{
                 args::{
-                    AuthCommand, CheckArgs, Cli, Color, Command, ConfigCommand, CouponCommand, DbCommand,
-                    DocumentFormat, Format, Global, GreetCommand, MigrateCommand, PlanArgs, ServeArgs, UserCommand,
+                    AuthCommand, BenchCommand, CheckArgs, ClaimsArgs, Cli, Color, Command, ConfigCommand,
+                    CouponCommand, DbCommand, DocumentFormat, Format, Global, GreetCommand, MigrateCommand, PlanArgs,
+                    ServeArgs, UserCommand,
                 },
-                auth, check, config as config_command,
+                auth, bench, check, config as config_command,
                 coupon::{self, Errand},
                 exit::{Exit, Failure},
                 greet, health, migrate,
@@ -183,6 +186,7 @@ impl Session {
                 let secret = services::mint()?.signing_secret();
                 auth::gen_secret(&secret, &args, self.printer)
             }
+            Command::Bench(BenchCommand::Claims(args)) => self.bench(&args),
             Command::Health(args) => {
                 let flags = flag("--port", "server.port", args.port).into_iter().collect();
                 // Whatever is wrong, a health check answers 0 or 1.
@@ -298,6 +302,20 @@ impl Session {
             async |database: &Database| coupon::run(&services::coupons(&config, database), errand, printer).await;
         let done = block_on(interruptible(with_database(&config, name, self.migrations, work)));
         self.told(name, format, done)
+    }
+
+    /// Needs no configuration: a service that runs somewhere is asked what everybody may ask.
+    fn bench(&self, args: &ClaimsArgs) -> Result<Exit, Failure> {
+        let (printer, run) = (self.printer, Uuid::now_v7().to_string());
+        let stop = CancellationToken::new();
+        // Measured: on all cores a crowd is served a tenth faster than on one.
+        let done = block_on_all_cores(async {
+            tokio::select! {
+                sale = bench::play(args, &run, &stop, printer) => Ok(bench::tell(&sale?, args.format, printer)),
+                () = interrupted_twice(&stop) => Ok(Exit::Interrupted),
+            }
+        });
+        self.told("bench claims", args.format, done)
     }
 
     /// What went wrong is also told to a program that reads the report.
@@ -436,6 +454,18 @@ fn run_on<T>(
     let result = runtime.block_on(future);
     runtime.shutdown_background();
     result
+}
+
+/// The first Ctrl-C asks a command to come to its end, the second does not wait for it.
+async fn interrupted_twice(stop: &CancellationToken) {
+    // Where no signal can be heard, none ends anything.
+    let heard = async || match tokio::signal::ctrl_c().await {
+        Ok(()) => {}
+        Err(_) => std::future::pending().await,
+    };
+    heard().await;
+    stop.cancel();
+    heard().await;
 }
 
 /// Ctrl-C ends a command at once; an open transaction is rolled back by the database.

@@ -33,6 +33,8 @@ const COMMANDS: &[&[&str]] = &[
     &["config", "gen-password"],
     &["auth"],
     &["auth", "gen-secret"],
+    &["bench"],
+    &["bench", "claims"],
     &["health"],
     &["openapi"],
 ];

@@ -7,7 +7,7 @@ use dlc::{
         StorageErrorKind,
         coupons::{ClaimPosition, ClaimVerdict, CouponRepository, ListedClaim},
     },
-    database::{SeaOrmCouponRepository, connect},
+    database::{ClaimEngineMode, SeaOrmCouponRepository, connect},
     domain::coupons::{Claim, ClaimantId, Coupon, CouponName, Stock},
 };
 

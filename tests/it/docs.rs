@@ -74,6 +74,7 @@ async fn the_readme_names_every_command_and_the_gate_runs_its_test_command() {
         &["--help"][..],
         &["migrate", "--help"],
         &["db", "--help"],
+        &["bench", "--help"],
         &["config", "--help"],
     ] {
         let help = Dlc::new().run(group).await.stdout;

@@ -7,6 +7,7 @@
 mod harness;
 
 mod cli_auth;
+mod cli_bench;
 mod cli_config;
 mod cli_coupon;
 mod cli_coupon_audit;

@@ -1,6 +1,7 @@
 //! What can be typed. The doc comments are the help texts.
 
 mod accounts;
+mod bench;
 mod coupons;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -10,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use accounts::{
     CreateUserArgs, GreetCommand, ListUsersArgs, PruneArgs, PurgeUsersArgs, UserArgs, UserCommand, When,
 };
+pub use bench::{BenchCommand, ClaimsArgs};
 pub use coupons::{AuditCouponsArgs, CouponCommand, CreateCouponArgs, ListCouponsArgs, ShowCouponArgs};
 
 use crate::config::Profile;
@@ -106,6 +108,9 @@ pub enum Command {
     /// Look after the secret that signs access tokens
     #[command(subcommand)]
     Auth(AuthCommand),
+    /// Put load on a running service, and check what it answered: claims
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Ask the running service on this machine whether it is ready (exit 0 or 1)
     Health(HealthArgs),
     /// Print the OpenAPI document

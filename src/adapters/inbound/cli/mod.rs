@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod auth;
+pub mod bench;
 pub mod check;
 pub mod config;
 pub mod coupon;
