@@ -17,7 +17,7 @@ use super::{
     service::Service,
     tally::Tally,
 };
-use crate::adapters::inbound::cli::exit::Failure;
+use crate::adapters::inbound::cli::exit::{Exit, Failure, plain};
 
 /// Connections that are opened at the same time: a listener's queue is short.
 const OPENED_TOGETHER: usize = 64;
@@ -80,13 +80,9 @@ impl Crowd {
             while let Some(opened) = opening.join_next().await {
                 let opened = opened.map_err(io::Error::other).and_then(|opened| opened);
                 connections.push(opened.map_err(|error| {
-                    let failure = service.unreachable(&error);
-                    let opened = connections.len();
-                    let message = format!(
-                        "only {opened} of {count} connections could be opened: {}",
-                        failure.message
-                    );
-                    Failure { message, ..failure }
+                    let (opened, why) = (connections.len(), plain(&error));
+                    let message = format!("only {opened} of {count} connections could be opened: {why}");
+                    Failure::new(Exit::Failed, "connections_missing", message)
                         .hint("a lower --concurrency needs fewer; so many files may be open here: ulimit -n")
                 })?);
             }
