@@ -1,7 +1,10 @@
 //! Drill: the database's sessions, or all of it, are lost in the middle of a sale. What was granted is kept, what was refused is
 //! not, and whoever was told neither asks again and hears the truth.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::sync::Mutex;
 
 use crate::harness::{
     Database, Engine, Proxy,
@@ -11,26 +14,36 @@ use crate::harness::{
     sales::{Shop, Wish, verdicts},
 };
 
-/// A third of them have keys.
-const PEOPLE: usize = 240;
-const STOCK: usize = 150;
-/// How many ask at a time: enough that claims travel together, where they do.
-const AT_ONCE: usize = 32;
+/// People come in waves, a third of them with keys. In each wave but the first something happens.
+const WAVES: usize = 8;
+const IN_A_WAVE: usize = 30;
+const PEOPLE: usize = WAVES * IN_A_WAVE;
+const STOCK: usize = PEOPLE * 5 / 8;
 
-/// Runs a sale in which something happens whenever so many claims are judged, and nobody gives up.
-async fn sell(shop: &Shop, moments: Vec<usize>, happen: impl AsyncFn(usize)) {
+/// Runs a sale in which something happens in the middle of each wave, and nobody gives up.
+async fn sell(shop: &Shop, mut random: Random, happen: impl AsyncFn(usize)) {
     shop.offer("c", STOCK).await;
-    let wishes = Wish::of_all_kinds(0..PEOPLE, "c");
-    let sale = shop.tills.rush_of(AT_ONCE, wishes, async |tills, wish, number| {
-        tills.learn_and_look(&wish, number).await
-    });
-    let accidents = async {
-        for (number, moment) in moments.into_iter().enumerate() {
-            shop.tills.ledger.until_judged(moment).await;
-            happen(number).await;
-        }
-    };
-    let (heard, ()) = tokio::join!(sale, accidents);
+    let mut heard = Vec::new();
+    let mut shortest = Duration::MAX;
+    for wave in 0..WAVES {
+        let people = wave * IN_A_WAVE..(wave + 1) * IN_A_WAVE;
+        let started = Instant::now();
+        let claims = shop.tills.rush_of(
+            IN_A_WAVE,
+            Wish::of_all_kinds(people, "c"),
+            async |tills, wish, number| tills.learn_and_look(&wish, number).await,
+        );
+        let accident = async {
+            if wave > 0 {
+                // As if drawn from the time that a wave takes on this machine.
+                tokio::time::sleep(shortest * u32::try_from(random.below(1_000)).unwrap() / 1_000).await;
+                happen(wave).await;
+            }
+        };
+        let (told, ()) = tokio::join!(claims, accident);
+        heard.extend(told);
+        shortest = shortest.min(started.elapsed());
+    }
     assert_eq!(verdicts(&heard), (STOCK, PEOPLE - STOCK), "{heard:?}");
     // Everybody once more, now that it is quiet.
     let again = shop.tills.rush(Wish::of_all_kinds(0..PEOPLE, "c")).await;
@@ -50,20 +63,25 @@ async fn sell(shop: &Shop, moments: Vec<usize>, happen: impl AsyncFn(usize)) {
     }
 }
 
-async fn terminate(servers: usize, mut random: Random) -> Tally {
+async fn terminate(servers: usize, random: Random) -> Tally {
     let database = Database::migrated(Engine::Postgres).await;
-    let name = database.name().to_owned();
+    let end = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'",
+        database.name()
+    );
+    // Connected before, so that it happens when it should.
+    let session = PgConnection::connect(&postgres::cluster().await.url("postgres"))
+        .await
+        .unwrap();
+    let session = Mutex::new(session);
     let shop = Shop::open(database, servers, &[]).await;
-    let moments = random.moments(10, PEOPLE * 3 / 4);
-    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
-    let random = tokio::sync::Mutex::new(random);
-    sell(&shop, moments, async |_| {
-        let within = random.lock().await.below(10_000);
-        tokio::time::sleep(Duration::from_micros(within as u64)).await;
-        postgres::cluster().await.execute("postgres", &end).await;
+    sell(&shop, random, async |_| {
+        session.lock().await.execute(AssertSqlSafe(end.as_str())).await.unwrap();
     })
     .await;
-    shop.close().await
+    let tally = shop.close().await;
+    assert!(tally.unknown > 0, "nobody noticed");
+    tally
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,17 +104,12 @@ async fn a_database_that_is_killed_in_the_middle_of_a_sale() {
         let cluster = Cluster::own("-c synchronous_commit=on -c fsync=on", None).await;
         let database = Database::at(Engine::Postgres, &cluster.url("postgres"));
         let shop = Shop::open(database, 2, &[]).await;
-        let moments = random.moments(2, PEOPLE * 3 / 4);
-        let random = tokio::sync::Mutex::new(random);
-        sell(&shop, moments, async |_| {
-            let [within, away] = {
-                let mut random = random.lock().await;
-                [random.below(10_000), random.below(300_000)]
-            };
-            tokio::time::sleep(Duration::from_micros(within as u64)).await;
-            cluster.order(Order::Kill).await;
-            tokio::time::sleep(Duration::from_micros(away as u64)).await;
-            cluster.order(Order::Start).await;
+        let (first, second) = (1 + random.below(3), 4 + random.below(3));
+        sell(&shop, random, async |wave| {
+            if [first, second].contains(&wave) {
+                cluster.order(Order::Kill).await;
+                cluster.order(Order::Start).await;
+            }
         })
         .await;
         let tally = shop.close().await;
@@ -108,7 +121,7 @@ async fn a_database_that_is_killed_in_the_middle_of_a_sale() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_whose_answer_is_lost_are_never_made_twice_nor_told_as_somebody_elses() {
-    drill("lost answers to commits (Postgres)", async |mut random| {
+    drill("lost answers to commits (Postgres)", async |random| {
         let database = Database::migrated(Engine::Postgres).await;
         let port = postgres::cluster().await.port;
         let proxy = Proxy::to(port).await;
@@ -116,8 +129,15 @@ async fn commits_whose_answer_is_lost_are_never_made_twice_nor_told_as_somebody_
         // In clear, so that the proxy can read along.
         let far = format!("{far}?sslmode=disable");
         let shop = Shop::open(database, 1, &[("DATABASE_URL", &far)]).await;
-        let moments = random.moments(8, STOCK * 3 / 4);
-        sell(&shop, moments, async |_| proxy.lose_the_answer_to("COMMIT").await).await;
+        sell(&shop, random, async |wave| {
+            // The wave may be over before, and after the last piece there is nothing to commit.
+            let is_over = shop.tills.ledger.until_judged((wave + 1) * IN_A_WAVE);
+            tokio::select! {
+                () = proxy.lose_the_answer_to("COMMIT") => {}
+                () = is_over => {}
+            }
+        })
+        .await;
         let tally = shop.close().await;
         assert!(tally.unknown > 0, "nobody noticed");
         tally

@@ -35,6 +35,7 @@ mod drill_claims_instances;
 mod drill_claims_locks;
 mod drill_claims_losses;
 mod drill_claims_mixed;
+mod drill_claims_refusals;
 mod http_admin;
 mod http_auth;
 mod http_auth_attacks;
