@@ -96,6 +96,10 @@ bench-signin *ARGS:
 fuzz *ARGS:
     scripts/fuzz {{ARGS}}
 
+# Sell coupons to crowds, ten times and in all sizes, while sessions end, the database is killed and clients hang up (one drill: just drill-claims losses)
+drill-claims WORD="":
+    DLC_DRILL_RUNS="${DLC_DRILL_RUNS:-10}" cargo test --test it -- drill_claims_{{WORD}}
+
 # Try the stack in real containers
 smoke:
     scripts/smoke

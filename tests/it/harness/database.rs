@@ -62,6 +62,17 @@ impl Database {
         }
     }
 
+    /// One that somebody else has made, and removes.
+    pub fn at(engine: Engine, url: &str) -> Self {
+        let directory = tempfile::Builder::new().prefix("dlc-test-").tempdir().unwrap();
+        Self {
+            engine,
+            url: url.to_owned(),
+            name: None,
+            directory,
+        }
+    }
+
     /// The SQLite file.
     pub fn file(&self) -> PathBuf {
         self.directory.path().join("dlc_test.db")
@@ -177,6 +188,11 @@ impl Database {
     /// Locks what a claim has to change, until released.
     pub async fn hold_coupons(&self) -> Holder {
         self.hold("coupons").await
+    }
+
+    /// Locks one coupon, until released; on SQLite everything.
+    pub async fn hold_coupon(&self, name: &str) -> Holder {
+        self.hold(&format!("coupons WHERE name = '{name}'")).await
     }
 
     /// Locks a table's rows, until released; on SQLite everything.

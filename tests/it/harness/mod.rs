@@ -7,6 +7,7 @@
 //! - [`Browser`]: a real one.
 //! - [`Person`]: somebody with an account of it, signed in.
 //! - [`Collector`]: takes the traces that it sends.
+//! - [`sales::Shop`]: servers at which a crowd claims, in a [`drill`], and the [`ledger`] of what everybody heard.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
 pub mod accounts;
@@ -15,12 +16,15 @@ pub mod certificates;
 mod collector;
 mod database;
 mod dlc;
+pub mod drill;
 mod https;
+pub mod ledger;
 mod people;
 mod pgbouncer;
 pub mod postgres;
 pub mod program;
 mod proxy;
+pub mod sales;
 mod server;
 pub mod snapshot;
 mod terminal;
@@ -48,6 +52,12 @@ pub const LAST: &str = ::dlc::database::MIGRATIONS[ALL - 1].name;
 /// Something that a test can be given on an engine of its choice.
 pub trait OnEngine {
     async fn on(engine: Engine) -> Self;
+}
+
+impl OnEngine for Engine {
+    async fn on(engine: Engine) -> Self {
+        engine
+    }
 }
 
 /// Writes a test once and runs it on both engines: `name::sqlite` and `name::postgres`.

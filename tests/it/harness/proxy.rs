@@ -8,6 +8,7 @@ use std::sync::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     task::JoinHandle,
 };
 
@@ -18,7 +19,11 @@ pub struct Proxy {
     connections: Arc<Mutex<Vec<Connection>>>,
     answers: Arc<AtomicUsize>,
     delay_ms: Arc<AtomicUsize>,
+    lost: Lost,
 }
+
+/// The word whose answer the next one to say it never gets, and whoever waits until it was said.
+type Lost = Arc<Mutex<Option<(&'static str, oneshot::Sender<()>)>>>;
 
 struct Connection {
     copying: JoinHandle<()>,
@@ -38,6 +43,8 @@ impl Proxy {
         let wanted = Arc::clone(&answers);
         let delay_ms = Arc::new(AtomicUsize::new(0));
         let distance = Arc::clone(&delay_ms);
+        let lost = Lost::default();
+        let losing = Arc::clone(&lost);
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
@@ -47,10 +54,11 @@ impl Proxy {
                 let round_trips = Arc::new(AtomicUsize::new(0));
                 let counted = Arc::clone(&round_trips);
                 let (wanted, distance) = (Arc::clone(&wanted), Arc::clone(&distance));
+                let losing = Arc::clone(&losing);
                 let copying = tokio::spawn(async move {
                     let mut client = TcpStream::from_std(client).unwrap();
                     let mut server = TcpStream::from_std(server).unwrap();
-                    let _ = copy(&mut client, &mut server, &counted, [&wanted, &distance]).await;
+                    let _ = copy(&mut client, &mut server, &counted, [&wanted, &distance], &losing).await;
                     for socket in [client, server] {
                         let _ = socket.into_std().unwrap().shutdown(std::net::Shutdown::Both);
                     }
@@ -68,6 +76,7 @@ impl Proxy {
             connections,
             answers,
             delay_ms,
+            lost,
         }
     }
 
@@ -88,6 +97,14 @@ impl Proxy {
     /// Each connection goes silent when it has passed on that many answers.
     pub fn silence_after(&self, answers: usize) {
         self.answers.store(answers, Ordering::Relaxed);
+    }
+
+    /// Passes on the next thing said with that word in it, and breaks the connection instead of passing on the answer. Returns
+    /// when that has happened.
+    pub async fn lose_the_answer_to(&self, word: &'static str) {
+        let (said, happened) = oneshot::channel();
+        *self.lost.lock().unwrap() = Some((word, said));
+        happened.await.unwrap();
     }
 
     /// The connections so far go silent: nothing passes, nobody is told. New ones work.
@@ -118,6 +135,7 @@ async fn copy(
     server: &mut TcpStream,
     round_trips: &AtomicUsize,
     [answers, delay_ms]: [&AtomicUsize; 2],
+    lost: &Lost,
 ) -> std::io::Result<()> {
     let (mut asked, mut answered) = ([0; 16_384], [0; 16_384]);
     let mut is_the_client_s_turn = true;
@@ -136,6 +154,14 @@ async fn copy(
                 let delay = delay_ms.load(Ordering::Relaxed);
                 tokio::time::sleep(std::time::Duration::from_millis(delay as u64)).await;
                 server.write_all(&asked[..length]).await?;
+                let is_lost = |word: &str| asked[..length].windows(word.len()).any(|said| said == word.as_bytes());
+                let said = lost.lock().unwrap().take_if(|(word, _)| is_lost(word));
+                if let Some((_, said)) = said {
+                    // It has been carried out when there is an answer.
+                    server.readable().await?;
+                    let _ = said.send(());
+                    return Ok(());
+                }
             }
             length = server.read(&mut answered) => {
                 let length = length?;
