@@ -1,4 +1,5 @@
-//! A group of claims on PostgreSQL: one statement, which is a transaction of its own where no request has a key.
+//! A group of claims on PostgreSQL: one statement, which is a transaction of its own where no request has a key. PostgreSQL is kept
+//! from knowing how many claims there are when it plans it, or it would plan it anew for each small group.
 //!
 //! The statement looks at everything in one snapshot, locks the coupons that have something left, inserts what is not claimed yet
 //! for as long as there are pieces, and takes as many off. What it may say, it says; what it may not is asked again:
@@ -12,6 +13,12 @@
 //! Whoever has claimed already is left out before the insertion, since a row that conflicts takes a number of `claims.id`'s
 //! sequence all the same, which ends at 2,147,483,647 (WRP002). Coupons are locked in the order of their names, and not at all
 //! where that would mean to wait for somebody (but for a group of one coupon), so no two groups wait for each other.
+//!
+//! PostgreSQL plans a statement once per connection, by how large it believes the tables to be, and a sale begins with tables that
+//! it believes to be empty. So a row is looked for as the first one that is not before it, in the order of the one index that can
+//! tell: looked for as equal, it was searched among all claims for the coupon, by another index or none. And the plans are
+//! forgotten as the table grows (`store`). Seen, on a table of 100,000 claims that was analyzed with one: 1.2 ms for a group of 64
+//! with both, 540 ms without the first, 340 ms without the second.
 //!
 //! The answer to a statement is complete only when the server is ready for the next one: it has committed then. So rows are read
 //! to the end before anything is said.
@@ -33,13 +40,18 @@ macro_rules! group_sql {
     ($lock:literal) => {
         concat!(
             "WITH wanted AS MATERIALIZED (
-    SELECT w.place, w.user_id, w.coupon_name, w.at, c.remaining_amount AS seen, l.user_id IS NOT NULL AS held
-    FROM unnest($1::text[], $2::text[], $3::timestamptz[]) WITH ORDINALITY AS w (user_id, coupon_name, at, place)
-    LEFT JOIN coupons c ON c.name = w.coupon_name
-    LEFT JOIN claims l ON l.user_id = w.user_id AND l.coupon_name = w.coupon_name
+    SELECT w.place, w.user_id, w.coupon_name, w.at, c.seen,
+        coalesce(l.user_id = w.user_id AND l.coupon_name = w.coupon_name, false) AS held
+    FROM unnest((SELECT $1::text[]), (SELECT $2::text[]), (SELECT $3::timestamptz[]))
+        WITH ORDINALITY AS w (user_id, coupon_name, at, place)
+    LEFT JOIN LATERAL (SELECT remaining_amount AS seen FROM coupons WHERE name = w.coupon_name LIMIT 1) c ON true
+    LEFT JOIN LATERAL (
+        SELECT user_id, coupon_name FROM claims WHERE (user_id, coupon_name) >= (w.user_id, w.coupon_name)
+        ORDER BY user_id, coupon_name LIMIT 1
+    ) l ON true
 ), stock AS MATERIALIZED (
     SELECT name, remaining_amount FROM coupons
-    WHERE name = ANY($4::text[]) AND remaining_amount > 0 ORDER BY name FOR NO KEY UPDATE",
+    WHERE name = ANY((SELECT $4::text[])::text[]) AND remaining_amount > 0 ORDER BY name FOR NO KEY UPDATE",
             $lock,
             "
 ), granted AS (
@@ -68,12 +80,41 @@ FROM wanted w LEFT JOIN granted g ON g.user_id = w.user_id AND g.coupon_name = w
 const GROUP: &str = group_sql!(" SKIP LOCKED");
 const GROUP_THAT_WAITS: &str = group_sql!("");
 
+macro_rules! lone_sql {
+    ($lock:literal) => {
+        concat!(
+            "WITH stock AS (
+    SELECT name FROM coupons WHERE name = $2 AND remaining_amount > 0 AND NOT coalesce((
+        SELECT user_id = $1 AND coupon_name = $2 FROM claims WHERE (user_id, coupon_name) >= ($1, $2)
+        ORDER BY user_id, coupon_name LIMIT 1
+    ), false) FOR NO KEY UPDATE",
+            $lock,
+            "
+), granted AS (
+    INSERT INTO claims (user_id, coupon_name, created_at) SELECT $1, name, $3 FROM stock
+    ON CONFLICT (user_id, coupon_name) DO NOTHING RETURNING coupon_name
+), sold AS (
+    UPDATE coupons SET remaining_amount = remaining_amount - 1 FROM granted WHERE name = granted.coupon_name
+)
+SELECT count(*) FROM granted"
+        )
+    };
+}
+
+/// The same for one claim, which says no more than whether it was granted. Measured: the other one takes a third longer for one,
+/// because it is planned for ten.
+const LONE: &str = lone_sql!(" SKIP LOCKED");
+const LONE_THAT_WAITS: &str = lone_sql!("");
+
 const LOCK_KEYS: &str = "SELECT array_agg(pg_try_advisory_xact_lock(number) ORDER BY place)
 FROM unnest($1::bigint[]) WITH ORDINALITY AS w (number, place)";
 
 const KEPT_ANSWERS: &str = "SELECT w.place, k.fingerprint, k.answer, k.created_at
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w (principal, route, key, place)
-JOIN idempotency_keys k ON k.principal = w.principal AND k.route = w.route AND k.key = w.key";
+JOIN LATERAL (
+    SELECT * FROM idempotency_keys WHERE (principal, route, key) >= (w.principal, w.route, w.key)
+    ORDER BY principal, route, key LIMIT 1
+) k ON k.principal = w.principal AND k.route = w.route AND k.key = w.key";
 
 const KEEP_ANSWERS: &str = "INSERT INTO idempotency_keys (principal, route, key, fingerprint, answer, created_at)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
@@ -111,6 +152,11 @@ pub(super) async fn commit(
 ) -> Result<Vec<Judged>, Failed> {
     let keyed: Vec<_> = claims.iter().filter_map(|waiting| with_key(waiting)).collect();
     if keyed.is_empty() {
+        if let [lone] = claims
+            && claim_alone(connection, &lone.claim, lock).await.map_err(failed)?
+        {
+            return Ok(vec![Judged::Verdict(ClaimVerdict::Claimed)]);
+        }
         return claim(connection, claims, lock, others).await.map_err(failed);
     }
     let begun = Kind::BEGIN.traced(Engine::Postgres, connection.begin()).await;
@@ -139,7 +185,22 @@ fn with_key<'a>(waiting: &'a Waiting) -> Option<(&'a Claim, &'a Keyed<Claim>)> {
     waiting.keyed.as_ref().map(|keyed| (&waiting.claim, keyed))
 }
 
-/// The statement.
+/// The statement for one claim: whether it is granted.
+async fn claim_alone(connection: &mut PgConnection, claim: &Claim, lock: Lock) -> Result<bool, sqlx::Error> {
+    let sql = match lock {
+        Lock::IfFree => LONE,
+        Lock::Wait => LONE_THAT_WAITS,
+    };
+    let asked = sqlx::query_scalar::<_, i64>(sql)
+        .bind(claim.claimant.as_str())
+        .bind(claim.coupon.as_str())
+        .bind(claim.at)
+        .fetch_all(connection);
+    let granted = Kind::INSERT_CLAIMS.traced(Engine::Postgres, asked).await?;
+    Ok(granted == [1])
+}
+
+/// The statement for a group.
 async fn claim(
     connection: &mut PgConnection,
     claims: &[&Waiting],

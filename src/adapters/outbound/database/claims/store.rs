@@ -23,9 +23,7 @@ pub(super) trait Store: Send + 'static {
 }
 
 /// Claims on one connection after which PostgreSQL is to forget its plans for the first time, and then whenever there were twice
-/// as many. It plans the statement once for a connection, by how large the tables are then: a sale that begins with an empty
-/// table would read all of it for every group, until autoanalyze comes by after a minute or so. Seen: a group of 64 that took
-/// some 1 ms took 100.
+/// as many: a plan made for an empty table reads all of it for every claim, until autoanalyze comes by after a minute or so.
 const FIRST_PLANS_ARE_GOOD_FOR: usize = 1_000;
 
 /// The database.
