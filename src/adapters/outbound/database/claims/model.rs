@@ -312,9 +312,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1_usize..3, 1_usize..3, 1_usize..6).prop_map(|(free, waiting, group)| Limits {
+    (1_usize..3, 1_usize..3, 0_usize..4, 1_usize..6).prop_map(|(free, waiting, beside, group)| Limits {
         free,
         waiting,
+        beside,
         group,
         line: 1_000,
         all: 1_000,
