@@ -92,6 +92,10 @@ bench-http *ARGS:
 bench-signin *ARGS:
     scripts/bench-signin {{ARGS}}
 
+# Time claims beside pgbench, on both databases, with an audit after each (--peer PROGRAM reads from another service, too)
+bench-claims *ARGS:
+    scripts/bench-claims {{ARGS}}
+
 # Send 10,000 hostile requests, made from the OpenAPI document, to dlc on both databases (fewer: just fuzz 1000)
 fuzz *ARGS:
     scripts/fuzz {{ARGS}}

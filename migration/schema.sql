@@ -28,6 +28,7 @@ CREATE TABLE claims (
     CONSTRAINT claims_user_id_coupon_name_key UNIQUE (user_id, coupon_name),
     CONSTRAINT claims_coupon_name_fkey FOREIGN KEY (coupon_name) REFERENCES coupons(name)
 );
+CREATE INDEX claims_coupon_name_id ON claims USING btree (coupon_name, id);
 CREATE INDEX idx_claims_coupon_name ON claims USING btree (coupon_name);
 
 CREATE TABLE coupons (

@@ -27,6 +27,8 @@ CREATE TABLE claims (
     UNIQUE(user_id, coupon_name)
 ) STRICT;
 
+CREATE INDEX claims_coupon_name_id ON claims (coupon_name, id);
+
 CREATE INDEX idx_claims_coupon_name ON claims(coupon_name);
 
 CREATE TABLE coupons (

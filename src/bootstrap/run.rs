@@ -304,18 +304,38 @@ impl Session {
         self.told(name, format, done)
     }
 
-    /// Needs no configuration: a service that runs somewhere is asked what everybody may ask.
+    /// Needs no configuration, but for an audit: a service that runs somewhere is asked what everybody may ask.
     fn bench(&self, args: &ClaimsArgs) -> Result<Exit, Failure> {
-        let (printer, run) = (self.printer, Uuid::now_v7().to_string());
+        let run = Uuid::now_v7().to_string();
         let stop = CancellationToken::new();
         // Measured: on all cores a crowd is served a tenth faster than on one.
         let done = block_on_all_cores(async {
             tokio::select! {
-                sale = bench::play(args, &run, &stop, printer) => Ok(bench::tell(&sale?, args.format, printer)),
+                told = self.sale(args, &run, &stop) => told,
                 () = interrupted_twice(&stop) => Ok(Exit::Interrupted),
             }
         });
         self.told("bench claims", args.format, done)
+    }
+
+    async fn sale(&self, args: &ClaimsArgs, run: &str, stop: &CancellationToken) -> Result<Exit, Failure> {
+        let name = "bench claims";
+        // Before the sale: whoever cannot audit it need not begin.
+        let books = if args.audit {
+            let config = self.config(Vec::new(), None)?;
+            self.log(&config);
+            Some(SqlCouponBooks::new(
+                &fit_database(&config, name, self.migrations).await?,
+            ))
+        } else {
+            None
+        };
+        let sale = bench::play(args, run, stop, self.printer).await?;
+        let audit = match &books {
+            Some(books) => bench::audit(&sale, books).await?,
+            None => None,
+        };
+        Ok(bench::tell(&sale, audit.as_ref(), args.format, self.printer))
     }
 
     /// What went wrong is also told to a program that reads the report.

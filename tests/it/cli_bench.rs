@@ -491,3 +491,21 @@ async fn what_cannot_be_a_sale_is_wrong_usage() {
         Dlc::new().run(&arguments).await.assert_error(64, words);
     }
 }
+
+on_both_engines! {
+    async fn a_sale_is_audited_in_the_service_s_database_and_in_no_other(server: Server) {
+        let url = url(&server);
+        let arguments = ["bench", "claims", "--url", &url, "--stock", "5", "--total", "20", "--coupons", "2", "--audit"];
+        let audited = server.database.dlc().run(&arguments).await;
+        assert_eq!(audited.code, 0, "{audited:?}");
+        assert!(audited.stdout.contains("ok: audited by SQL, 2 coupons and 10 claims add up"), "{audited:?}");
+        let another = Database::migrated(server.database.engine).await;
+        let elsewhere = another.dlc().run(&arguments).await;
+        assert_eq!(elsewhere.code, 1, "{elsewhere:?}");
+        assert!(elsewhere.stderr.contains("it is not the one of the service"), "{elsewhere:?}");
+        server.database.execute("INSERT INTO coupons (name, amount, remaining_amount) VALUES ('bad', 5, 3)").await;
+        let wrong = server.database.dlc().run(&arguments).await;
+        assert_eq!(wrong.code, 1, "{wrong:?}");
+        assert!(wrong.stderr.contains("the books do not add up: bad"), "{wrong:?}");
+    }
+}

@@ -13,7 +13,9 @@ async fn narrow(database: Database, variables: &[(&str, &str)]) -> Server {
     let dlc = database
         .dlc()
         .env("DLC_DATABASE__MAX_OPEN_CONNS", "1")
-        .env("DLC_DATABASE__MAX_IDLE_CONNS", "1");
+        .env("DLC_DATABASE__MAX_IDLE_CONNS", "1")
+        // Claims that wait for each other do so before they wait for a connection.
+        .env("DLC_COUPONS__ENGINE", "single");
     let dlc = variables.iter().fold(dlc, |dlc, (name, value)| dlc.env(name, value));
     let server = Server::start_as(database, dlc, &[]).await;
     let created = server.post("/api/coupons", json!({"name": "c", "amount": 5})).await;

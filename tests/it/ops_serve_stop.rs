@@ -25,7 +25,8 @@ on_both_engines! {
             let request = server.request(reqwest::Method::POST, "/api/coupons/claim");
             requests.push(tokio::spawn(request.json(&json!({"user_id": user.to_string(), "coupon_name": "c"})).send()));
         }
-        server.until_busy_with(5).await;
+        // And whoever asks.
+        server.until_at_work(6).await;
         server.signal(Signal::INT);
         server.until_logged("asked to stop").await;
         holder.release().await;

@@ -30,6 +30,7 @@ const SEEDS: &[&str] = &[
 const ADDITIONS: &[&str] = &[
     "CREATE TABLE bootstrap_metadata (bootstrap_version INTEGER PRIMARY KEY, created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT now())",
     "CREATE UNIQUE INDEX idx_users_username_lower ON users (lower(username))",
+    "CREATE INDEX claims_coupon_name_id ON claims (coupon_name, id)",
 ];
 
 async fn live(database: &Database) -> String {

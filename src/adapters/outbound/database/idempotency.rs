@@ -149,7 +149,7 @@ impl KeptAnswers for SqlKeptAnswers {
         };
         let sql = format!(
             "DELETE FROM idempotency_keys WHERE {row} IN \
-             (SELECT {row} FROM idempotency_keys WHERE created_at < $1 LIMIT {FORGOTTEN_AT_ONCE})"
+             (SELECT {row} FROM idempotency_keys WHERE created_at < $1 LIMIT {FORGOTTEN_AT_ONCE}) AND created_at < $1"
         );
         let mut forgotten = 0;
         loop {

@@ -13,7 +13,7 @@ pub enum BenchCommand {
     ///
     /// Makes coupons of its own at a running service, lets a crowd claim them over keep-alive connections, tells claims per second,
     /// outcomes and latencies, and reads the coupons back: do they fit what was granted? If not, exit code 1. Needs no
-    /// configuration and no database. The coupons stay: aim it at a test installation. Ctrl-C ends the sale early, and the report
+    /// configuration and no database, but for --audit. The coupons stay: aim it at a test installation. Ctrl-C ends the sale early, and the report
     /// is made all the same.
     Claims(ClaimsArgs),
 }
@@ -64,6 +64,10 @@ pub struct ClaimsArgs {
     /// Read the coupons instead of claiming them
     #[arg(long, conflicts_with_all = ["keyed", "same_user_every"])]
     pub read: bool,
+
+    /// Audit the coupons by SQL as well, in the database that is configured here: it has to be the service's
+    #[arg(long, conflicts_with = "read")]
+    pub audit: bool,
 
     /// How to print the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]

@@ -2,8 +2,9 @@
 //!
 //! A load client shares its machine with what it loads, so what is done per claim stands apart and is as little as can be (`client`,
 //! `crowd`, `plan`, `tally`, `latencies`); the rest is done before and after. Knows nothing of a database and of a configuration:
-//! what only SQL can prove comes after [`play`], from whoever has the database.
+//! what only SQL can prove comes after [`play`], from whoever has the database ([`audit`]).
 
+mod audit;
 mod client;
 mod crowd;
 mod latencies;
@@ -35,6 +36,7 @@ use super::{
     exit::{Exit, Failure},
     printer::Printer,
 };
+pub use audit::audit;
 pub use report::tell;
 
 /// Pieces of a coupon, when nobody says how many.

@@ -1,5 +1,6 @@
 //! What is told of a sale when it is over: to people, to programs, and by the exit code.
 
+use dlc_application::operations::books::Books;
 use serde_json::{Map, Value, json};
 
 use super::{Check, Sale, latencies::Percentiles, tally::Part};
@@ -12,17 +13,17 @@ use crate::adapters::inbound::cli::{
 /// Coupons that are named when they do not fit; of the others it is said how many there are.
 const NAMED: usize = 10;
 
-/// Tells of a sale. What proves more than can be seen from outside comes after this.
-pub fn tell(sale: &Sale, format: Format, printer: Printer) -> Exit {
-    let failure = failure(sale);
+/// Tells of a sale, and of its audit, where there was one.
+pub fn tell(sale: &Sale, audit: Option<&Books>, format: Format, printer: Printer) -> Exit {
+    let failure = failure(sale).or_else(|| wrong_books(audit?));
     let exit = match &failure {
         Some(failure) => failure.exit,
         None if sale.interrupted => Exit::Interrupted,
         None => Exit::Done,
     };
     match format {
-        Format::Json => printer.json(&for_programs(sale, exit, failure.as_ref())),
-        Format::Text => for_people(sale, printer),
+        Format::Json => printer.json(&for_programs(sale, audit, exit, failure.as_ref())),
+        Format::Text => for_people(sale, audit, printer),
     }
     if let Some(failure) = failure {
         printer.error(&failure);
@@ -66,11 +67,17 @@ fn failure(sale: &Sale) -> Option<Failure> {
     Some(Failure::new(Exit::Failed, "connections_lost", message).hint("the service's log tells what happened there"))
 }
 
+fn wrong_books(books: &Books) -> Option<Failure> {
+    let wrong = books.told.first()?;
+    let message = format!("the books do not add up: {}: {wrong}", wrong.name);
+    Some(Failure::new(Exit::Failed, "books_wrong", message).hint("dlc coupon audit tells all of it"))
+}
+
 fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
 
-fn for_programs(sale: &Sale, exit: Exit, failure: Option<&Failure>) -> Value {
+fn for_programs(sale: &Sale, audit: Option<&Books>, exit: Exit, failure: Option<&Failure>) -> Value {
     let tally = &sale.crowd.tally;
     let rounded = |number: f64, places: f64| (number * places).round() / places;
     let rate = |count| rounded(per_second(count, sale.seconds), 10.0);
@@ -118,6 +125,7 @@ fn for_programs(sale: &Sale, exit: Exit, failure: Option<&Failure>) -> Value {
         "connections": {"broken": broken.times, "given_up": broken.given_up, "last_error": broken.why},
         "latency_us": latencies,
         "check": {"made": is_made, "holds": holds, "violations": found},
+        "audit": audit.map(|books| json!({"coupons": books.coupons, "claims": books.claims, "wrong": books.wrong})),
     })
 }
 
@@ -134,7 +142,7 @@ fn parts(sale: &Sale) -> Vec<(&'static str, Part)> {
 }
 
 /// The longest line has some 70 characters, whatever the figures are.
-fn for_people(sale: &Sale, printer: Printer) {
+fn for_people(sale: &Sale, audit: Option<&Books>, printer: Printer) {
     let tally = &sale.crowd.tally;
     let (requests, what) = (sale.crowd.taken(), if sale.reads { "reads" } else { "claims" });
     let coupons = match (sale.names.len(), sale.stock) {
@@ -173,13 +181,21 @@ fn for_people(sale: &Sale, printer: Printer) {
     }
     table(&lines, printer);
     printer.line("");
-    about_the_check(sale, printer);
+    about_the_check(sale, audit.is_some(), printer);
+    if let Some(books) = audit.filter(|books| books.wrong == 0) {
+        let fits = printer.paint(Tone::Good, "ok:");
+        printer.line(&format!(
+            "{fits} audited by SQL, {} coupons and {} claims add up",
+            grouped(books.coupons),
+            grouped(books.claims)
+        ));
+    }
     if let Some(prefix) = &sale.prefix {
         printer.line(&format!("the coupons stay; their names begin with {prefix}"));
     }
 }
 
-fn about_the_check(sale: &Sale, printer: Printer) {
+fn about_the_check(sale: &Sale, is_audited: bool, printer: Printer) {
     let tally = &sale.crowd.tally;
     match &sale.check {
         Check::NotAsked => {}
@@ -193,7 +209,9 @@ fn about_the_check(sale: &Sale, printer: Printer) {
                 "{fits} what is left fits the {} granted{doubt}",
                 grouped(tally.granted())
             ));
-            printer.line("one claim per person is proved on the service's side: dlc coupon audit");
+            if !is_audited {
+                printer.line("one claim per person is proved on the service's side: dlc coupon audit");
+            }
         }
         Check::Disagrees(found) => {
             for (name, why) in found.iter().take(NAMED) {

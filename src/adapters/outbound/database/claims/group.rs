@@ -25,7 +25,7 @@ pub(super) struct Waiting {
     /// Who asks, where that is recorded.
     pub(super) span: Option<Span>,
     answer: oneshot::Sender<Answer>,
-    _at_work: Option<KeyAtWork>,
+    at_work: Option<KeyAtWork>,
 }
 
 impl Waiting {
@@ -41,7 +41,7 @@ impl Waiting {
             number: 0,
             span: statements::recorded(),
             answer,
-            _at_work: at_work,
+            at_work,
         }
     }
 
@@ -51,6 +51,8 @@ impl Waiting {
     }
 
     pub(super) fn answer(self, answer: Answer) {
+        // Before the answer: whoever has it may ask again at once.
+        drop(self.at_work);
         // Whoever hung up meanwhile wants none.
         let _ = self.answer.send(answer);
     }
@@ -61,8 +63,10 @@ impl Waiting {
 pub(super) enum Judged {
     /// This; a claim that was granted is durable.
     Verdict(ClaimVerdict),
-    /// Nothing, and nothing is known: the coupon's row is locked by somebody else, or somebody else was quicker between the look at
-    /// it and the lock. It has to be asked again, in a transaction that waits for the lock.
+    /// Nothing: the coupon's row is locked by somebody else. It has to be asked again in a transaction that waits for the lock.
+    Locked,
+    /// Nothing: between the look and the lock somebody else was quicker, or the pieces ended within the group. It has to be asked
+    /// again, and then it shows.
     Again,
 }
 
@@ -109,7 +113,12 @@ impl Failed {
     }
 
     pub(super) fn into_storage_error(self) -> StorageError {
-        StorageError::new(self.kind, self.source)
+        let kind = match self.kind {
+            // It may be done, whatever it was: asking again tells (I5).
+            StorageErrorKind::Other if !self.is_certain => StorageErrorKind::Unavailable,
+            kind => kind,
+        };
+        StorageError::new(kind, self.source)
     }
 }
 
@@ -162,12 +171,12 @@ impl Member {
                 Some(ClaimVerdict::Refused(ClaimRefused::OutOfStock))
             }
             // What was answered to the first one's key says nothing about whoever has none.
-            Judged::Verdict(ClaimVerdict::Repeated(_)) | Judged::Again => None,
+            Judged::Verdict(ClaimVerdict::Repeated(_)) | Judged::Locked | Judged::Again => None,
         };
         let mut again = Vec::new();
         match judged {
             Judged::Verdict(verdict) => first.answer(Ok(verdict)),
-            Judged::Again => again.push(first),
+            Judged::Locked | Judged::Again => again.push(first),
         }
         for follower in followers {
             match &of_followers {

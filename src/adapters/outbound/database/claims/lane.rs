@@ -9,7 +9,7 @@ use super::{
     store::Store,
 };
 use dlc_application::ports::{StorageErrorKind, coupons::ClaimVerdict};
-use dlc_domain::coupons::ClaimRefused;
+use dlc_domain::coupons::{ClaimRefused, CouponName};
 
 /// Serves the queue until it is closed and empty.
 pub(super) async fn lane<S: Store>(queue: Arc<Queue>, mut store: S, loader: Loader) {
@@ -23,33 +23,66 @@ pub(super) async fn lane<S: Store>(queue: Arc<Queue>, mut store: S, loader: Load
             return;
         };
         let (members, later) = fold(claims);
-        let again = serve(&mut store, members, lock, &loader).await;
-        queue.finish(coupons, lock, again, later);
+        let mut left = Left {
+            locked: Vec::new(),
+            later,
+            timed_out: None,
+        };
+        serve(&mut store, members, lock, &loader, &mut left).await;
+        // Whoever has waited behind those would only wait for the same again, and for longer than a request may take.
+        let (failed, behind) = left.timed_out.unzip();
+        let sent_away = queue.finish(coupons, lock, left.locked, left.later, &behind.unwrap_or_default());
+        if let Some(failed) = failed {
+            for waiting in sent_away {
+                waiting.answer(Err(failed.clone()));
+            }
+        }
     }
 }
 
-/// Has a group judged and tells everybody. Returns those who have to be asked again.
-async fn serve<S: Store>(store: &mut S, members: Vec<Member>, lock: Lock, loader: &Loader) -> Vec<Waiting> {
+/// Claims that a group leaves for another one.
+struct Left {
+    /// Because of a lock.
+    locked: Vec<Waiting>,
+    later: Vec<Waiting>,
+    /// That the database did not answer in time, or a lock was not to be had; and the coupons of whoever was told so.
+    timed_out: Option<(Failed, Vec<CouponName>)>,
+}
+
+impl Left {
+    /// Tells members that it failed.
+    fn refuse(&mut self, members: impl Iterator<Item = Member>, failed: &Failed) {
+        let mut behind = Vec::new();
+        for member in members {
+            behind.push(member.first.claim.coupon.clone());
+            member.refuse(failed);
+        }
+        if failed.kind == StorageErrorKind::Timeout {
+            self.timed_out = Some((failed.clone(), behind));
+        }
+    }
+}
+
+/// Has a group judged and tells everybody.
+async fn serve<S: Store>(store: &mut S, members: Vec<Member>, lock: Lock, loader: &Loader, left: &mut Left) {
     if members.is_empty() {
-        return Vec::new();
+        return;
     }
     let claims: Vec<&Waiting> = members.iter().map(|member| &member.first).collect();
     match judge(store, &claims, lock).await {
-        Ok(judged) => tell(members, judged, loader),
+        Ok(judged) => tell(members, judged, loader, left),
         Err(failed) if members.len() > 1 && failed.may_be_ones_own() => {
-            let mut again = Vec::new();
-            for member in members {
+            let mut members = members.into_iter();
+            while let Some(member) = members.next() {
                 match judge(store, &[&member.first], lock).await {
-                    Ok(judged) => again.extend(tell(vec![member], judged, loader)),
-                    Err(failed) => member.refuse(&failed),
+                    Ok(judged) => tell(vec![member], judged, loader, left),
+                    Err(failed) if failed.may_be_ones_own() => member.refuse(&failed),
+                    // Now it is nobody's own, and the others would only wait for it in turn.
+                    Err(failed) => left.refuse(std::iter::once(member).chain(members.by_ref()), &failed),
                 }
             }
-            again
         }
-        Err(failed) => {
-            members.into_iter().for_each(|member| member.refuse(&failed));
-            Vec::new()
-        }
+        Err(failed) => left.refuse(members.into_iter(), &failed),
     }
 }
 
@@ -63,13 +96,17 @@ async fn judge<S: Store>(store: &mut S, claims: &[&Waiting], lock: Lock) -> Resu
     Err(Failed::unknown(StorageErrorKind::Other, words))
 }
 
-fn tell(members: Vec<Member>, judged: Vec<Judged>, loader: &Loader) -> Vec<Waiting> {
-    let mut again = Vec::new();
+fn tell(members: Vec<Member>, judged: Vec<Judged>, loader: &Loader, left: &mut Left) {
     for (member, judged) in members.into_iter().zip(judged) {
         if judged == Judged::Verdict(ClaimVerdict::Refused(ClaimRefused::OutOfStock)) {
             loader.sold_out(&member.first.claim.coupon);
         }
-        again.extend(member.tell(judged));
+        let is_locked = judged == Judged::Locked;
+        let again = member.tell(judged);
+        if is_locked {
+            left.locked.extend(again);
+        } else {
+            left.later.extend(again);
+        }
     }
-    again
 }

@@ -2,7 +2,7 @@
 //!
 //! A coupon is one row, and whoever claims a piece has to have that row to itself until its commit is durable. So nobody queues
 //! at the row: claims queue here ([`queue`]), one line per coupon, and a lane ([`lane`]) takes what waits, for several coupons
-//! at once, and commits it as one transaction ([`postgres`], [`sqlite`]). A lone claim goes at once; there is no timer. While a
+//! at once, and commits it as one transaction ([`postgres`], [`sqlite`]). A lone claim goes at once, and nobody waits for company; while a
 //! commit is under way the next group gathers. Other processes on the same database are kept apart by the row's lock, as ever.
 //!
 //! What becomes of a claim is told after the commit and to each caller alone. A group that failed for certain is tried again one
@@ -69,10 +69,10 @@ impl Claims {
         let engine = match mode {
             ClaimEngineMode::Single => Engine::Single,
             ClaimEngineMode::Group => {
-                let limits = Limits::of(database.engine());
+                let limits = Limits::of(database.engine(), database.max_connections());
                 let queue = Arc::new(Queue::new(limits));
                 let sold_out = Arc::new(SoldOut::default());
-                let loader = sold_out::Loader::new(&sold_out, database.read_source());
+                let loader = sold_out::Loader::start(&sold_out, database.read_source());
                 for _ in 0..limits.lanes() {
                     let store = SqlStore::new(database.write_source());
                     tokio::spawn(lane::lane(Arc::clone(&queue), store, loader.clone()));
@@ -134,7 +134,7 @@ impl Claims {
                 match judged.map_err(Failed::into_storage_error)?.pop() {
                     Some(Judged::Verdict(verdict)) => return Ok(verdict),
                     // Somebody was quicker between the look at it and the lock: what is left to be said is known by now.
-                    Some(Judged::Again) => {}
+                    Some(Judged::Again | Judged::Locked) => {}
                     None => return Err(StorageError::new(StorageErrorKind::Other, "a claim without a verdict")),
                 }
             }

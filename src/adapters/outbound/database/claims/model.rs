@@ -94,6 +94,8 @@ struct World {
     granted: HashSet<u64>,
     /// Those whose callers may be told of a failure.
     may_fail: HashSet<Pair>,
+    /// Claims of groups that failed: when one of them, tried alone, meets with what is nobody's own, the others are not tried.
+    tried_alone: HashSet<Pair>,
     /// Numbers that no commit may hold again.
     lost: HashSet<u64>,
 }
@@ -152,11 +154,22 @@ impl Store for Told {
         if fate == Fate::Fails || is_bad {
             if let [pair] = pairs.as_slice() {
                 world.may_fail.insert(*pair);
+            } else {
+                world.tried_alone.extend(pairs);
             }
             return Err(failed(StorageErrorKind::Other));
         }
+        if !matches!(fate, Fate::Succeeds | Fate::FindsALock) && pairs.len() == 1 {
+            let others = world.tried_alone.clone();
+            world.may_fail.extend(others);
+        }
         if fate == Fate::IsLate {
-            world.may_fail.extend(pairs);
+            // And whoever waits behind them.
+            let group = pairs.iter().chain(&world.tried_alone);
+            let lines: Vec<Pair> = group
+                .flat_map(|(coupon, _)| (0..CLAIMANTS).map(|claimant| (*coupon, claimant)))
+                .collect();
+            world.may_fail.extend(lines);
             return Err(failed(StorageErrorKind::Timeout));
         }
         let lost = matches!(fate, Fate::IsLostAndDone | Fate::IsLostAndUndone);
@@ -170,7 +183,8 @@ impl Store for Told {
         for (waiting, pair) in claims.iter().zip(pairs.iter().copied()) {
             let is_locked = fate == Fate::FindsALock && lock == Lock::IfFree && pair.0 == pairs[0].0;
             judged.push(match before.look(pair) {
-                ClaimVerdict::Claimed if is_locked || world.books.left(pair.0) == Some(0) => Judged::Again,
+                ClaimVerdict::Claimed if is_locked => Judged::Locked,
+                ClaimVerdict::Claimed if world.books.left(pair.0) == Some(0) => Judged::Again,
                 ClaimVerdict::Claimed => {
                     if fate != Fate::IsLostAndUndone {
                         world.books.claim(pair);
@@ -190,7 +204,7 @@ impl Store for Told {
     }
 
     async fn until_idle(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -330,7 +344,7 @@ proptest! {
         limits in limits(),
         steps in proptest::collection::vec(step(), 1..60),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(play(limits, steps));
     }
 }

@@ -10,6 +10,7 @@
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use dlc_application::ports::inspection;
@@ -17,6 +18,10 @@ use dlc_domain::coupons::CouponName;
 use tokio::sync::Notify;
 
 use super::group::{Lock, Waiting};
+
+/// How long a group may take before the next one is begun beside it, however few wait: some commits. Else whoever waits would
+/// wait for a connection that is not to be had, or for an answer that does not come.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How much may wait and run.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +44,14 @@ impl Limits {
     /// SQLite has one writer, and nobody else ever has a row of its own locked there. On PostgreSQL a second group is written
     /// while the first one's commit is made durable, where there is enough for two: else it makes both of them smaller. Measured on
     /// two cores with 1,000 coupons: with 64 clients two small groups took a sixth longer in all than one, with 256 no longer.
-    pub(super) fn of(engine: inspection::Engine) -> Self {
+    pub(super) fn of(engine: inspection::Engine, connections: u32) -> Self {
+        // One connection at least is left to others, where there is more than one.
+        let most = usize::try_from(connections)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1)
+            .clamp(1, 2);
         let (free, waiting) = match engine {
-            inspection::Engine::Postgres => (2, 2),
+            inspection::Engine::Postgres => (most, most),
             inspection::Engine::Sqlite => (1, 1),
         };
         Self {
@@ -49,7 +59,7 @@ impl Limits {
             waiting,
             beside: 64,
             group: 256,
-            line: 2048,
+            line: 1024,
             all: 4096,
         }
     }
@@ -78,6 +88,8 @@ struct State {
     waiting: usize,
     next_number: u64,
     free_groups: usize,
+    /// When the last one of those was begun.
+    free_since: Option<Instant>,
     waiting_groups: usize,
     is_closed: bool,
 }
@@ -126,7 +138,13 @@ impl Queue {
             Entry::Vacant(place) => place.insert(Line::default()),
         };
         if line.claims.len() >= self.limits.line {
-            return Err(Full);
+            // Whoever has gone away takes no room from whoever is there.
+            let before = line.claims.len();
+            line.claims.retain(|waiting| !waiting.is_given_up());
+            state.waiting -= before - line.claims.len();
+            if line.claims.len() >= self.limits.line {
+                return Err(Full);
+            }
         }
         let is_ready = line.claims.is_empty() && !line.is_served;
         if is_ready {
@@ -145,7 +163,7 @@ impl Queue {
     /// The next group; `None` when the queue is closed and nobody waits any more.
     pub(super) async fn next(&self) -> Option<Group> {
         loop {
-            {
+            let is_held_back = {
                 let mut state = self.state();
                 if let Some(group) = self.take(&mut state) {
                     // Another lane may find something to do as well.
@@ -158,8 +176,14 @@ impl Queue {
                     self.changed.notify_one();
                     return None;
                 }
+                !state.ready.is_empty() && state.free_groups > 0 && state.free_groups < self.limits.free
+            };
+            let changed = self.changed.notified();
+            if is_held_back {
+                let _ = tokio::time::timeout(PATIENCE, changed).await;
+            } else {
+                changed.await;
             }
-            self.changed.notified().await;
         }
     }
 
@@ -170,7 +194,9 @@ impl Queue {
             claims: Vec::new(),
             lock: Lock::IfFree,
         };
-        let enough = state.free_groups == 0 || state.waiting >= self.limits.beside;
+        let enough = state.free_groups == 0
+            || state.waiting >= self.limits.beside
+            || state.free_since.is_none_or(|since| since.elapsed() >= PATIENCE);
         let may_be_free = enough && state.free_groups < self.limits.free;
         let mut passed = VecDeque::new();
         while let Some(name) = state.ready.pop_front() {
@@ -210,27 +236,41 @@ impl Queue {
         }
         state.waiting -= group.claims.len();
         match group.lock {
-            Lock::IfFree => state.free_groups += 1,
+            Lock::IfFree => {
+                state.free_groups += 1;
+                state.free_since = Some(Instant::now());
+            }
             Lock::Wait => state.waiting_groups += 1,
         }
         Some(group)
     }
 
-    /// Ends a group. Whoever is to be asked `again`, because of a lock, and whoever comes `later` for another reason, are at the
-    /// head of their lines then, in the order in which they came.
-    pub(super) fn finish(&self, coupons: Vec<CouponName>, lock: Lock, again: Vec<Waiting>, later: Vec<Waiting>) {
+    /// Ends a group. Whoever found the coupon's row `locked`, and whoever comes `later` for another reason, are at the head of
+    /// their lines then, in the order in which they came.
+    ///
+    /// Returns those who wait in lines that have `timed_out`, to be told so.
+    #[must_use]
+    pub(super) fn finish(
+        &self,
+        coupons: Vec<CouponName>,
+        lock: Lock,
+        locked: Vec<Waiting>,
+        later: Vec<Waiting>,
+        timed_out: &[CouponName],
+    ) -> Vec<Waiting> {
+        let mut sent_away = Vec::new();
         let mut state = self.state();
         let state = &mut *state;
         match lock {
             Lock::IfFree => state.free_groups -= 1,
             Lock::Wait => state.waiting_groups -= 1,
         }
-        for waiting in &again {
-            if let Some(line) = state.lines.get_mut(&waiting.claim.coupon) {
-                line.is_contended = true;
+        for name in &coupons {
+            if let Some(line) = state.lines.get_mut(name) {
+                line.is_contended = locked.iter().any(|waiting| waiting.claim.coupon == *name);
             }
         }
-        let mut back = again;
+        let mut back = locked;
         back.extend(later);
         back.sort_unstable_by_key(|waiting| waiting.number);
         state.waiting += back.len();
@@ -244,6 +284,10 @@ impl Queue {
                 continue;
             };
             line.is_served = false;
+            if timed_out.contains(&name) {
+                state.waiting -= line.claims.len();
+                sent_away.extend(line.claims.drain(..));
+            }
             if line.claims.is_empty() {
                 state.lines.remove(&name);
             } else {
@@ -253,6 +297,7 @@ impl Queue {
         if !state.ready.is_empty() || state.is_closed {
             self.changed.notify_one();
         }
+        sent_away
     }
 
     /// Lets the lanes end when nobody waits any more.
@@ -344,7 +389,7 @@ mod tests {
         let others = next(&queue).unwrap();
         assert_eq!(names(&others), ["a", "b"]);
         assert!(next(&queue).is_none(), "both lanes are busy");
-        queue.finish(hot.coupons, hot.lock, Vec::new(), Vec::new());
+        let _ = queue.finish(hot.coupons, hot.lock, Vec::new(), Vec::new(), &[]);
         // It has waited for its turn like everybody else, and goes on with whoever came meanwhile.
         callers.come(&queue, "c", 1);
         assert_eq!(names(&next(&queue).unwrap()), ["hot", "c"]);
@@ -358,18 +403,18 @@ mod tests {
         }
         let Group { coupons, claims, lock } = next(&queue).unwrap();
         assert_eq!((coupons.len(), lock), (3, Lock::IfFree));
-        let again: Vec<_> = claims
+        let locked: Vec<_> = claims
             .into_iter()
             .filter(|waiting| waiting.claim.coupon.as_str() != "free")
             .collect();
-        queue.finish(coupons, lock, again, Vec::new());
+        let _ = queue.finish(coupons, lock, locked, Vec::new(), &[]);
         callers.come(&queue, "free", 1);
         let waits = next(&queue).unwrap();
         assert_eq!((names(&waits), waits.lock), (vec!["locked"], Lock::Wait));
         let free = next(&queue).unwrap();
         assert_eq!((names(&free), free.lock), (vec!["free"], Lock::IfFree));
         assert!(next(&queue).is_none(), "one waits already");
-        queue.finish(waits.coupons, waits.lock, Vec::new(), Vec::new());
+        let _ = queue.finish(waits.coupons, waits.lock, Vec::new(), Vec::new(), &[]);
         let waits = next(&queue).unwrap();
         assert_eq!((names(&waits), waits.lock), (vec!["locked too"], Lock::Wait));
     }
@@ -385,7 +430,7 @@ mod tests {
         } = next(&queue).unwrap();
         callers.come(&queue, "c", 1);
         let later = vec![claims.remove(1)];
-        queue.finish(coupons, lock, claims, later);
+        let _ = queue.finish(coupons, lock, claims, later, &[]);
         let numbers: Vec<u64> = next(&queue)
             .unwrap()
             .claims
@@ -396,11 +441,24 @@ mod tests {
     }
 
     #[test]
+    fn when_a_time_has_run_out_whoever_waited_behind_is_sent_away_and_nobody_else() {
+        let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
+        callers.come(&queue, "slow", 5);
+        let group = next(&queue).unwrap();
+        callers.come(&queue, "other", 1);
+        let slow = group.coupons.clone();
+        let sent_away = queue.finish(group.coupons, group.lock, Vec::new(), Vec::new(), &slow);
+        assert_eq!(sent_away.len(), 1);
+        assert_eq!(names(&next(&queue).unwrap()), ["other"]);
+        assert_eq!(queue.state().waiting, 0);
+    }
+
+    #[test]
     fn a_coupon_that_nobody_waits_for_takes_no_room() {
         let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
         callers.come(&queue, "c", 1);
         let group = next(&queue).unwrap();
-        queue.finish(group.coupons, group.lock, Vec::new(), Vec::new());
+        let _ = queue.finish(group.coupons, group.lock, Vec::new(), Vec::new(), &[]);
         assert!(queue.state().lines.is_empty());
     }
 }

@@ -13,6 +13,7 @@ use std::{
 use dlc_domain::coupons::{Claim, ClaimRefused, CouponName};
 use sha2::{Digest, Sha256};
 use sqlx::Row;
+use tokio::sync::mpsc;
 
 use crate::held::{Connection, Source};
 
@@ -20,8 +21,11 @@ use crate::held::{Connection, Source};
 const BELIEVED_FOR: Duration = Duration::from_secs(2);
 /// Most claimants of one coupon that is kept: reading so many takes some milliseconds, each time.
 const MOST_CLAIMANTS: usize = 20_000;
-/// Most claimants in all: 16 bytes each and what a set needs around them, some 8 MB.
+/// Most claimants in all: 16 bytes each and what a set needs around them, some 8 MB beside the coupons' names.
 const MOST_IN_ALL: usize = 200_000;
+
+/// Most coupons that are asked for in [`BELIEVED_FOR`].
+const MOST_WANTED: usize = 1_024;
 
 /// Those who have a piece and the coupon's name, in one statement, hence at one moment; nobody while there is one left.
 const SOLD: &str = "SELECT l.user_id FROM coupons c JOIN claims l ON l.coupon_name = c.name \
@@ -78,20 +82,36 @@ impl SoldOut {
     }
 }
 
-/// Finds out who has a sold-out coupon.
+/// Finds out who has a sold-out coupon: one coupon at a time, on one connection.
 #[derive(Clone)]
 pub(super) struct Loader {
-    sold_out: Arc<SoldOut>,
-    source: Option<Source>,
-    /// Those that are being asked for.
-    asked: Arc<Mutex<HashSet<CouponName>>>,
+    wanted: mpsc::Sender<CouponName>,
+    /// When each was asked for.
+    asked: Arc<Mutex<HashMap<CouponName, Instant>>>,
 }
 
 impl Loader {
-    pub(super) fn new(sold_out: &Arc<SoldOut>, source: Source) -> Self {
+    /// Its work is done by a task on the current runtime, which ends with the last loader.
+    pub(super) fn start(sold_out: &Arc<SoldOut>, source: Source) -> Self {
+        let (wanted, mut names) = mpsc::channel::<CouponName>(MOST_WANTED);
+        let sold_out = Arc::clone(sold_out);
+        tokio::spawn(async move {
+            while let Some(name) = names.recv().await {
+                // Taken before the question: what is found is as old as that.
+                let now = Instant::now();
+                match tokio::time::timeout(source.limit(), claimants(&source, &name)).await {
+                    Ok(Ok(claimants)) if !claimants.is_empty() => sold_out.keep(name, claimants, now),
+                    // Too many, or not any more, or no answer: the next loser asks again, later.
+                    _ => {}
+                }
+            }
+        });
+        Self::to(wanted)
+    }
+
+    fn to(wanted: mpsc::Sender<CouponName>) -> Self {
         Self {
-            sold_out: Arc::clone(sold_out),
-            source: Some(source),
+            wanted,
             asked: Arc::default(),
         }
     }
@@ -99,34 +119,24 @@ impl Loader {
     /// One that finds nothing out.
     #[cfg(test)]
     pub(super) fn none() -> Self {
-        Self {
-            sold_out: Arc::default(),
-            source: None,
-            asked: Arc::default(),
-        }
+        Self::to(mpsc::channel(1).0)
     }
 
-    /// Somebody was told that a coupon is sold out.
+    /// Somebody was told that a coupon is sold out. It is asked for once in the time that an answer is believed, whatever the
+    /// answer was.
     pub(super) fn sold_out(&self, name: &CouponName) {
-        let Some(source) = self.source.clone() else { return };
-        if !self.asked().insert(name.clone()) {
+        let now = Instant::now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.get(name).is_some_and(|at| now - *at < BELIEVED_FOR) {
             return;
         }
-        let (loader, name) = (self.clone(), name.clone());
-        tokio::spawn(async move {
-            // Taken before the question: what is found is as old as that.
-            let now = Instant::now();
-            match tokio::time::timeout(source.limit(), claimants(&source, &name)).await {
-                Ok(Ok(claimants)) if !claimants.is_empty() => loader.sold_out.keep(name.clone(), claimants, now),
-                // Too many, or not any more; and without an answer the next one asks again.
-                _ => {}
-            }
-            loader.asked().remove(&name);
-        });
-    }
-
-    fn asked(&self) -> std::sync::MutexGuard<'_, HashSet<CouponName>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        if asked.len() >= MOST_WANTED {
+            asked.retain(|_, at| now - *at < BELIEVED_FOR);
+        }
+        // Where there is no room, its losers are told by the database for a while longer.
+        if asked.len() < MOST_WANTED && self.wanted.try_send(name.clone()).is_ok() {
+            asked.insert(name.clone(), now);
+        }
     }
 }
 
@@ -180,6 +190,20 @@ mod tests {
         assert_eq!(sold_out.verdict(&claim("old", "ann")), None);
         sold_out.keep(CouponName::parse("new").unwrap(), HashSet::from([mark("ann")]), now);
         assert_eq!(sold_out.0.read().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_coupon_is_asked_for_once_in_a_while_and_only_so_many_are() {
+        let (wanted, mut names) = mpsc::channel(MOST_WANTED);
+        let loader = Loader::to(wanted);
+        let name = |n: usize| CouponName::parse(format!("c{n}")).unwrap();
+        for _ in 0..3 {
+            loader.sold_out(&name(0));
+        }
+        assert_eq!(names.try_recv().ok(), Some(name(0)));
+        assert!(names.try_recv().is_err());
+        (0..2 * MOST_WANTED).for_each(|n| loader.sold_out(&name(n)));
+        assert_eq!(loader.asked.lock().unwrap().len(), MOST_WANTED);
     }
 
     #[test]

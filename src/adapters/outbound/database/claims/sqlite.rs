@@ -1,6 +1,6 @@
 //! A group of claims on SQLite: one transaction of the one writer.
 //!
-//! It has the whole database to itself from its beginning, so what it reads is how things are, and nothing is ever asked again.
+//! It has the whole database to itself from its beginning, so what it reads is how things are.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use tracing::Span;
 use super::group::{Failed, Judged, Waiting};
 use crate::{error, idempotency, statements::Statement as Kind};
 
-/// The coupon's pieces that are left, and whether this person has one. CROSS JOIN keeps the order: the list, then the indexes.
+/// The coupon's pieces that are left, and whether this person has one.
 const LOOK: &str = "SELECT c.remaining_amount, l.id IS NOT NULL FROM json_each($1) AS w \
      LEFT JOIN coupons c ON c.name = w.value ->> 1 \
      LEFT JOIN claims l ON l.user_id = w.value ->> 0 AND l.coupon_name = w.value ->> 1 ORDER BY w.key";
@@ -28,8 +28,9 @@ const CLAIM: &str = "INSERT INTO claims (user_id, coupon_name, created_at) \
 const SELL: &str = "UPDATE coupons SET remaining_amount = remaining_amount - w.pieces \
      FROM (SELECT value ->> 0 AS name, value ->> 1 AS pieces FROM json_each($1)) AS w WHERE coupons.name = w.name";
 
+/// CROSS JOIN keeps the order: the list, then the index.
 const KEPT_ANSWERS: &str = "SELECT w.key, k.fingerprint, k.answer, k.created_at FROM json_each($1) AS w \
-     JOIN idempotency_keys k ON k.principal = w.value ->> 0 AND k.route = w.value ->> 1 AND k.key = w.value ->> 2";
+     CROSS JOIN idempotency_keys k ON k.principal = w.value ->> 0 AND k.route = w.value ->> 1 AND k.key = w.value ->> 2";
 
 const KEEP_ANSWER: &str = "INSERT INTO idempotency_keys (principal, route, key, fingerprint, answer, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (principal, route, key) DO UPDATE \
@@ -177,4 +178,113 @@ async fn keep(transaction: &mut SqliteConnection, claim: &Claim, keyed: &Keyed<C
         .execute(transaction);
     Kind::INSERT_KEYS.traced(Engine::Sqlite, insert).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use dlc_application::ports::{StorageErrorKind, coupons::CouponRepository};
+    use dlc_domain::coupons::{ClaimantId, Coupon, CouponName, Stock};
+    use sea_orm::ConnectionTrait;
+
+    use super::{Connection as _, *};
+    use crate::{
+        ClaimEngineMode, Database, DatabaseOptions, MIGRATIONS, Pooler, SeaOrmCouponRepository, connect,
+        held::Connection,
+    };
+
+    async fn database(directory: &std::path::Path) -> Database {
+        let url = format!("sqlite://{}", directory.join("full.db").display());
+        let options = DatabaseOptions {
+            url: url.parse().unwrap(),
+            application_name: "dlc test".to_owned(),
+            max_connections: 1,
+            min_connections: 0,
+            acquire_timeout: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            max_lifetime: Duration::from_secs(60),
+            statement_timeout: None,
+            lock_timeout: None,
+            idle_in_transaction_timeout: None,
+            pooler: Pooler::None,
+            create_directory: false,
+        };
+        let database = connect(&options).await.unwrap();
+        for statement in MIGRATIONS.iter().flat_map(|migration| migration.up.sqlite) {
+            database.rw().execute_unprepared(statement).await.unwrap();
+        }
+        database
+    }
+
+    async fn claim(coupons: &Arc<SeaOrmCouponRepository>, claimant: &str) -> Result<ClaimVerdict, StorageErrorKind> {
+        let claim = Claim {
+            coupon: CouponName::parse("c").unwrap(),
+            claimant: ClaimantId::parse(claimant).unwrap(),
+            at: DateTime::UNIX_EPOCH,
+        };
+        coupons.claim(&claim, None).await.map_err(|error| error.kind())
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_there_is_room_again_and_whatever_is_granted_then_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = database(directory.path()).await;
+        let coupons = SeaOrmCouponRepository::new(database.clone(), ClaimEngineMode::Group);
+        let name = CouponName::parse("c").unwrap();
+        let coupon = Coupon::new(name.clone(), Stock::new(100_000).unwrap(), DateTime::UNIX_EPOCH);
+        coupons.create(&coupon, None).await.unwrap();
+        // As full as a disk, for this connection.
+        database
+            .rw()
+            .execute_unprepared("PRAGMA max_page_count = 1")
+            .await
+            .unwrap();
+        let mut granted = 0;
+        let full = loop {
+            match claim(&coupons, &format!("{}{granted}", "long ".repeat(40))).await {
+                Ok(ClaimVerdict::Claimed) => granted += 1,
+                other => break other,
+            }
+        };
+        assert!(full.is_err(), "{full:?}");
+        database
+            .rw()
+            .execute_unprepared("PRAGMA max_page_count = 1000000")
+            .await
+            .unwrap();
+        for late in 0..3 {
+            assert_eq!(
+                claim(&coupons, &format!("late {late}")).await,
+                Ok(ClaimVerdict::Claimed)
+            );
+        }
+        let found = coupons.find(&name).await.unwrap().unwrap();
+        assert_eq!(found.claimed(), granted + 3, "a reader sees what was granted");
+    }
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_has_ended_by_itself_is_not_gone_on_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = database(directory.path()).await;
+        let coupons = SeaOrmCouponRepository::new(database.clone(), ClaimEngineMode::Group);
+        let coupon = |name: &str| {
+            let name = CouponName::parse(name).unwrap();
+            Coupon::new(name, Stock::new(5).unwrap(), DateTime::UNIX_EPOCH)
+        };
+        coupons.create(&coupon("c"), None).await.unwrap();
+        let mut held = database.write_source().hold().await.unwrap();
+        if let Connection::Sqlite(connection) = &mut held.connection {
+            let mut transaction = connection.begin().await.unwrap();
+            // As it does when a disk is full, without the driver's knowledge.
+            sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+        }
+        drop(held);
+        assert_eq!(claim(&coupons, "ann").await, Ok(ClaimVerdict::Claimed));
+        coupons.create(&coupon("d"), None).await.unwrap();
+        for (name, claimed) in [("c", 1), ("d", 0)] {
+            let found = coupons.find(&CouponName::parse(name).unwrap()).await.unwrap();
+            assert_eq!(found.map(|coupon| coupon.claimed()), Some(claimed), "a reader sees it");
+        }
+    }
 }

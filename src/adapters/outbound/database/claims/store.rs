@@ -14,7 +14,7 @@ use crate::{
 
 /// Commits groups. The engine's own test has another one, which fails when it is told to.
 pub(super) trait Store: Send + 'static {
-    /// Judges claims, each of another person or for another coupon, and makes those that are granted durable, all in one
+    /// Judges claims, each of another person or for another coupon, and makes those that are granted durable, all of them in one
     /// transaction; a verdict for each, in their order.
     fn commit(&mut self, claims: &[&Waiting], lock: Lock) -> impl Future<Output = Result<Vec<Judged>, Failed>> + Send;
 
@@ -22,53 +22,32 @@ pub(super) trait Store: Send + 'static {
     fn until_idle(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// Claims on one connection after which PostgreSQL is to forget its plans for the first time, and then whenever there were twice
-/// as many: a plan made for an empty table reads all of it for every claim, until autoanalyze comes by after a minute or so.
-const FIRST_PLANS_ARE_GOOD_FOR: usize = 1_000;
-
 /// The database.
 pub(super) struct SqlStore {
     source: Source,
     held: Option<Held>,
-    /// Claims on the connection that is held.
-    carried: usize,
-    plans_are_good_for: usize,
 }
 
 impl SqlStore {
     pub(super) fn new(source: Source) -> Self {
-        Self::with(source, None)
+        Self { source, held: None }
     }
 
     pub(super) fn holding(source: Source, held: Held) -> Self {
-        Self::with(source, Some(held))
-    }
-
-    fn with(source: Source, held: Option<Held>) -> Self {
         Self {
             source,
-            held,
-            carried: 0,
-            plans_are_good_for: FIRST_PLANS_ARE_GOOD_FOR,
+            held: Some(held),
         }
     }
 
-    /// The connection, and whether its plans are too old.
-    async fn hold(&mut self, claims: usize) -> Result<(Held, bool), Failed> {
-        let (held, is_stale) = match self.held.take() {
-            Some(held) => (held, self.carried >= self.plans_are_good_for),
+    async fn hold(&mut self) -> Result<Held, Failed> {
+        match self.held.take() {
+            Some(held) => Ok(held),
             None => {
                 let held = self.source.hold().await;
-                let held = held.map_err(|e| Failed::certain(error::no_connection(&e), e))?;
-                (self.carried, self.plans_are_good_for) = (0, FIRST_PLANS_ARE_GOOD_FOR);
-                (held, false)
+                held.map_err(|e| Failed::certain(error::no_connection(&e), e))
             }
-        };
-        if is_stale {
-            self.plans_are_good_for = self.carried * 2;
         }
-        self.carried += claims;
-        Ok((held, is_stale))
     }
 }
 
@@ -78,15 +57,10 @@ impl Store for SqlStore {
         let mut asking = claims.iter().filter_map(|waiting| waiting.span.as_ref());
         let first = asking.next().cloned().unwrap_or_else(Span::none);
         let others: Vec<Span> = asking.cloned().collect();
-        let (mut held, is_stale) = self.hold(claims.len()).instrument(first.clone()).await?;
+        let mut held = self.hold().instrument(first.clone()).await?;
         let committed = async {
             match &mut held.connection {
-                Connection::Postgres(connection) => {
-                    if is_stale {
-                        postgres::forget_plans(connection).await?;
-                    }
-                    postgres::commit(connection, claims, lock, &others).await
-                }
+                Connection::Postgres(connection) => postgres::commit(connection, claims, lock, &others).await,
                 Connection::Sqlite(connection) => sqlite::commit(connection, claims, &others).await,
             }
         }
