@@ -23,6 +23,10 @@ use super::group::{Lock, Waiting};
 /// wait for a connection that is not to be had, or for an answer that does not come.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// So many groups of a coupon wait for its row after it was found locked. Another instance that sells the same one has it locked
+/// for half of the time, and finding that out takes a statement.
+const CONTENDED_FOR: u8 = 16;
+
 /// How much may wait and run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -76,8 +80,8 @@ struct Line {
     claims: VecDeque<Waiting>,
     /// Whether a group has some of it at the moment.
     is_served: bool,
-    /// Whether its row was found locked.
-    is_contended: bool,
+    /// How many of its groups wait for its row, because that was found locked.
+    contended: u8,
 }
 
 #[derive(Default)]
@@ -203,7 +207,7 @@ impl Queue {
             let Some(line) = state.lines.get_mut(&name) else {
                 continue;
             };
-            let alone = line.is_contended;
+            let alone = line.contended > 0;
             let may_go = if alone {
                 group.claims.is_empty() && state.waiting_groups < self.limits.waiting
             } else {
@@ -267,7 +271,11 @@ impl Queue {
         }
         for name in &coupons {
             if let Some(line) = state.lines.get_mut(name) {
-                line.is_contended = locked.iter().any(|waiting| waiting.claim.coupon == *name);
+                line.contended = if locked.iter().any(|waiting| waiting.claim.coupon == *name) {
+                    CONTENDED_FOR
+                } else {
+                    line.contended.saturating_sub(1)
+                };
             }
         }
         let mut back = locked;
@@ -417,6 +425,26 @@ mod tests {
         let _ = queue.finish(waits.coupons, waits.lock, Vec::new(), Vec::new(), &[]);
         let waits = next(&queue).unwrap();
         assert_eq!((names(&waits), waits.lock), (vec!["locked too"], Lock::Wait));
+    }
+
+    #[test]
+    fn a_row_that_was_locked_once_is_waited_for_a_while_and_then_tried_again() {
+        let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
+        callers.come(&queue, "c", 2);
+        let Group { coupons, claims, lock } = next(&queue).unwrap();
+        callers.come(&queue, "c", 1);
+        let _ = queue.finish(coupons, lock, claims, Vec::new(), &[]);
+        let mut waits = 0;
+        let last = loop {
+            let group = next(&queue).unwrap();
+            if group.lock == Lock::IfFree {
+                break group;
+            }
+            waits += 1;
+            callers.come(&queue, "c", 1);
+            let _ = queue.finish(group.coupons, group.lock, Vec::new(), Vec::new(), &[]);
+        };
+        assert_eq!((waits, last.claims.len()), (CONTENDED_FOR, 1));
     }
 
     #[test]
