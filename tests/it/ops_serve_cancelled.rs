@@ -131,6 +131,11 @@ on_both_engines! {
         };
         let first = tokio::spawn(claim("first".to_owned()));
         server.until_busy_with(1).await;
+        if server.database.engine == Engine::Postgres {
+            // It has looked at the row once, and now waits for it: whoever comes from here on is not in its group.
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while server.database.number(waiting).await == 0 {}
+        }
         let going: Vec<_> = (0..5).map(|n| tokio::spawn(claim(format!("going-{n}")))).collect();
         let staying: Vec<_> = (0..5).map(|n| tokio::spawn(claim(format!("staying-{n}")))).collect();
         // And whoever asks.
