@@ -2,8 +2,8 @@
 //!
 //! One line per coupon, in the order of coming; a coupon is in one group at a time. Coupons take turns: one that has been served
 //! goes to the end, however long its line, so a hot one never has more than one lane, and the others the rest. A coupon whose
-//! row was found locked by somebody else is served alone, in a group that waits for it, and of those there are fewer than lanes:
-//! a row that somebody keeps locked holds up nobody but its own line.
+//! row was found locked by somebody else is served alone, in a group that waits for it. Those have lanes of their own: a row that
+//! somebody keeps locked holds up nobody but its own line, and more of them than there are such lanes hold up each other.
 //!
 //! Not here: what a group does.
 
