@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::{
-    cli_db_check::{assert_status, check, finding},
+    cli_db_check::{BUSY, assert_status, check, finding},
     harness::{ALL, Database, Dlc, Engine, Finished, PgBouncer, Prepared, Proxy, on_both_engines, postgres},
 };
 
@@ -86,24 +86,21 @@ async fn an_ordinary_owner_on_a_server_with_its_defaults_passes_every_check_deep
     let wait = format!("ALTER DATABASE {} SET synchronous_commit = on", database.name());
     database.execute(&wait).await;
     assert_eq!(role.dlc().await.run(&["migrate", "up"]).await.code, 0);
-    let checked = role
-        .dlc()
-        .await
-        .run(&[
-            "db",
-            "check",
-            "--deep",
-            "--strict",
-            // The machine's server is as old as it is.
-            "--skip",
-            "SRV005",
-            "--require-current",
-            "--fail-on",
-            "warn",
-            "--format",
-            "json",
-        ])
-        .await;
+    let arguments = [
+        "db",
+        "check",
+        "--deep",
+        "--strict",
+        // The machine's server is as old as it is.
+        "--skip",
+        "SRV005",
+        "--require-current",
+        "--fail-on",
+        "warn",
+        "--format",
+        "json",
+    ];
+    let checked = role.dlc().await.run(&[&arguments[..], &BUSY].concat()).await;
     assert_eq!(checked.code, 0, "{checked:?}");
     let report = checked.json();
     let skipped: Vec<&str> = report["checks"]
@@ -297,8 +294,8 @@ async fn what_is_measured_is_held_against_its_limits() {
         .await;
     database.execute("DELETE FROM users WHERE id % 2 = 0").await;
     for id in ["CAP001", "CAP003", "CAP004", "CLK001", "WRP001", "BLT001", "BLT002"] {
-        let deep = if id == "BLT001" { &["--deep"][..] } else { &[] };
-        assert_one(&one(&database, id, deep).await, id, "ok", "");
+        let limits = if id == "BLT001" { &["--deep"][..] } else { &BUSY };
+        assert_one(&one(&database, id, limits).await, id, "ok", "");
         let threshold = format!("{id}=0,0.000000001");
         let strict = one(&database, id, &["--threshold", &threshold]).await;
         let found = assert_one(&strict, id, "fail", "");
@@ -836,6 +833,10 @@ async fn a_server_that_is_far_away_is_told_by_its_round_trip_and_by_the_time_to_
         "check",
         "--only",
         "CAP003,CAP004",
+        "--threshold",
+        "CAP003=1,60",
+        "--threshold",
+        "CAP004=0.05,60",
         "--timeout",
         "30s",
         "--format",

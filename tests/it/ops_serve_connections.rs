@@ -176,7 +176,7 @@ async fn ask_until_closed(address: String) -> (usize, Vec<String>) {
                 Ok(other) => lost.push(other.to_string()),
                 // Nothing of it was sent: no request was lost.
                 Err(error) if error.is_canceled() => {}
-                Err(error) => lost.push(error.to_string()),
+                Err(error) => lost.push(format!("{error:?}")),
             }
         }
     }

@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use http_body_util::combinators::BoxBody;
 use hyper::{
     Version,
@@ -144,12 +143,49 @@ pub async fn serve<E, T>(
             (_, Err(_)) => break,
         }
     }
-    // Whoever stands at the door already is let in: the kernel would reset connections that it has made.
-    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+    // Whoever stands at the door already is let in: the kernel would reset connections that it has made. Nobody else comes to
+    // it between the last look and the end.
+    turn_away(&listener);
+    for accepted in at_the_door(listener) {
         open(&mut connections, accepted, None);
     }
-    drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// Has the kernel make no further connection, and no answer to who asks for one: they ask again, and are refused then. A
+/// connection that it made would be cut off with the listener.
+#[cfg(target_os = "linux")]
+fn turn_away(listener: &TcpListener) {
+    // "Keep 0 bytes" of each packet that comes for the listener. Its connections are sockets of their own.
+    const BPF_RET: u16 = 0x06;
+    let drop_all = [socket2::SockFilter::new(BPF_RET, 0, 0, 0)];
+    if let Err(error) = socket2::SockRef::from(listener).attach_filter(&drop_all) {
+        tracing::debug!(%error, "connections are made until the listener is closed");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn turn_away(_listener: &TcpListener) {}
+
+/// The connections that the kernel has made. It is asked itself: tokio's listener knows only of those it has been told of.
+fn at_the_door(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else {
+        return Vec::new();
+    };
+    let accept = || -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, remote) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        Ok((TcpStream::from_std(stream)?, remote))
+    };
+    let mut accepted = Vec::new();
+    loop {
+        match accept() {
+            Ok(connection) => accepted.push(connection),
+            // It went away again; others may stand behind it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => return accepted,
+        }
+    }
 }
 
 /// What all connections share.
