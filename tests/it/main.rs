@@ -31,6 +31,7 @@ mod contract_sessions;
 mod contract_users;
 mod docs;
 mod docs_auth;
+mod docs_data;
 mod docs_migrations;
 mod docs_observability;
 mod drill_claims_crowds;
