@@ -9,6 +9,7 @@ use crate::ports::{
     StorageError,
     clock::Clock,
     coupons::{ClaimPosition, ClaimVerdict, CouponRepository, Creation, ListedClaim},
+    freshness::Freshness,
     idempotency::{KeyRefused, Keyed, Performed, Repeat},
 };
 
@@ -92,8 +93,11 @@ impl CouponService {
     /// # Errors
     /// [`FindCouponError`]
     #[instrument(target = "dlc::trace", name = "coupons.find", skip_all)]
-    pub async fn find(&self, name: &CouponName) -> Result<Coupon, FindCouponError> {
-        self.repository.find(name).await?.ok_or(FindCouponError::UnknownCoupon)
+    pub async fn find(&self, name: &CouponName, freshness: Freshness) -> Result<Coupon, FindCouponError> {
+        self.repository
+            .find(name, freshness)
+            .await?
+            .ok_or(FindCouponError::UnknownCoupon)
     }
 
     /// Looks at one coupon and everyone who claimed it, in claim order.
@@ -101,9 +105,13 @@ impl CouponService {
     /// # Errors
     /// [`FindCouponError`]
     #[instrument(target = "dlc::trace", name = "coupons.find_with_claimants", skip_all)]
-    pub async fn find_with_claimants(&self, name: &CouponName) -> Result<(Coupon, Vec<ClaimantId>), FindCouponError> {
+    pub async fn find_with_claimants(
+        &self,
+        name: &CouponName,
+        freshness: Freshness,
+    ) -> Result<(Coupon, Vec<ClaimantId>), FindCouponError> {
         self.repository
-            .find_with_claimants(name)
+            .find_with_claimants(name, freshness)
             .await?
             .ok_or(FindCouponError::UnknownCoupon)
     }
@@ -113,8 +121,13 @@ impl CouponService {
     /// # Errors
     /// When the storage failed.
     #[instrument(target = "dlc::trace", name = "coupons.list", skip_all)]
-    pub async fn page(&self, after: Option<&CouponName>, limit: u32) -> Result<Vec<Coupon>, StorageError> {
-        self.repository.page(after, limit).await
+    pub async fn page(
+        &self,
+        after: Option<&CouponName>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<Vec<Coupon>, StorageError> {
+        self.repository.page(after, limit, freshness).await
     }
 
     /// Looks at the claims of one coupon that were made after one, in claim order.
@@ -127,9 +140,10 @@ impl CouponService {
         coupon: &CouponName,
         after: Option<ClaimPosition>,
         limit: u32,
+        freshness: Freshness,
     ) -> Result<Vec<ListedClaim>, FindCouponError> {
         self.repository
-            .page_of_claims(coupon, after, limit)
+            .page_of_claims(coupon, after, limit, freshness)
             .await?
             .ok_or(FindCouponError::UnknownCoupon)
     }

@@ -9,6 +9,7 @@ use tracing::instrument;
 use crate::ports::{
     StorageError,
     clock::Clock,
+    freshness::Freshness,
     greetings::{GreetingRepository, HistoryPosition, NewGreeting, Recorded},
     idempotency::{KeyRefused, Keyed, Performed, Repeat},
     sessions::Principal,
@@ -92,9 +93,14 @@ impl GreetingService {
     /// # Errors
     /// [`FindGreetingError`]
     #[instrument(target = "dlc::trace", name = "greetings.find", skip_all)]
-    pub async fn find(&self, owner: &Principal, id: GreetingId) -> Result<Greeting, FindGreetingError> {
+    pub async fn find(
+        &self,
+        owner: &Principal,
+        id: GreetingId,
+        freshness: Freshness,
+    ) -> Result<Greeting, FindGreetingError> {
         self.greetings
-            .find(owner.id, id)
+            .find(owner.id, id, freshness)
             .await?
             .ok_or(FindGreetingError::Unknown)
     }
@@ -109,8 +115,9 @@ impl GreetingService {
         owner: &Principal,
         before: Option<HistoryPosition>,
         limit: u32,
+        freshness: Freshness,
     ) -> Result<Vec<Greeting>, StorageError> {
-        self.greetings.page(owner.id, before, limit).await
+        self.greetings.page(owner.id, before, limit, freshness).await
     }
 
     /// Deletes everybody's greetings from before a time, and tells how many.

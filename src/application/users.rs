@@ -17,6 +17,7 @@ use crate::ports::{
     StorageError,
     audit::{Act, Action, Caller},
     clock::Clock,
+    freshness::Freshness,
     passwords::{HashError, PasswordHasher},
     tokens::Mint,
     users::{NewUser, UserChanged, UserCreation, UserFilter, UserRepository},
@@ -126,8 +127,8 @@ impl UserService {
     /// # Errors
     /// [`UserError`]
     #[instrument(target = "dlc::trace", name = "users.find", skip_all)]
-    pub async fn find(&self, id: UserId) -> Result<User, UserError> {
-        self.users.find(id).await?.ok_or(UserError::Unknown)
+    pub async fn find(&self, id: UserId, freshness: Freshness) -> Result<User, UserError> {
+        self.users.find(id, freshness).await?.ok_or(UserError::Unknown)
     }
 
     /// Looks at the account of a name, deleted or not.
@@ -144,8 +145,14 @@ impl UserService {
     /// # Errors
     /// When the storage failed.
     #[instrument(target = "dlc::trace", name = "users.page", skip_all)]
-    pub async fn page(&self, filter: UserFilter, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StorageError> {
-        self.users.page(filter, after, limit).await
+    pub async fn page(
+        &self,
+        filter: UserFilter,
+        after: Option<UserId>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<Vec<User>, StorageError> {
+        self.users.page(filter, after, limit, freshness).await
     }
 
     /// Changes an account; `expected` is the state that the caller knows, by its `updated_at`.

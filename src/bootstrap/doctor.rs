@@ -4,10 +4,11 @@ use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use dlc_application::{
     operations::check::{Doctor, Options as RoundOptions},
-    ports::inspection::{ConfigFacts, ConfiguredDatabase, SecretFile},
+    ports::inspection::{ConfigFacts, ConfiguredDatabase, ConfiguredReplica, SecretFile},
 };
 use dlc_database::{DatabaseOptions, DatabaseUrl, Migration, SqlInspector};
 
+use super::services;
 use crate::config::{Config, ConfigError, database::PoolerKind};
 
 /// How long the doctor looks at the database of a running service.
@@ -24,7 +25,7 @@ pub(super) fn of_a_running_service(
         skip: vec!["BIZ001", "DSK002", "SQL004", "SQL005"],
         ..RoundOptions::default()
     };
-    let inspector = SqlInspector::of_a_running_service(options, migrations);
+    let inspector = SqlInspector::of_a_running_service(options, migrations).beside(replica(config, options));
     Arc::new(Doctor::new(
         Some(inspector),
         config_facts(config),
@@ -50,6 +51,12 @@ pub(super) fn at_the_gate(config: &Config, options: &DatabaseOptions, migrations
     Doctor::new(Some(inspector), config_facts(config), round, GATE_LIMIT)
 }
 
+/// The replica for reads, if there is one beside this database.
+pub(super) fn replica(config: &Config, options: &DatabaseOptions) -> Option<DatabaseOptions> {
+    let selected = config.selected.as_ref().ok()?;
+    services::replica_options(config, selected, options).map(|replica| replica.database)
+}
+
 /// What the doctor is told of the configuration.
 pub(super) fn config_facts(config: &Config) -> ConfigFacts {
     let selected = config.selected.as_ref();
@@ -71,6 +78,13 @@ pub(super) fn config_facts(config: &Config) -> ConfigFacts {
         lock_timeout: Some(config.database.lock_timeout).filter(|limit| !limit.is_zero()),
         idle_in_transaction_timeout: Some(config.database.idle_in_transaction_timeout).filter(|limit| !limit.is_zero()),
         pooler: config.database.pooler == PoolerKind::PgBouncer,
+        replica: selected
+            .ok()
+            .and_then(|selected| selected.replica_url.as_ref())
+            .map(|url| ConfiguredReplica {
+                target: url.redacted().to_owned(),
+                max_lag: config.database.replica_max_lag,
+            }),
     }
 }
 

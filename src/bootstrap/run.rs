@@ -355,9 +355,10 @@ impl Session {
                 let options = selected.map(|selected| services::database_options(&config, selected, "db check"));
                 (
                     doctor::config_facts(&config),
-                    options
-                        .as_ref()
-                        .map(|options| SqlInspector::new(options, self.migrations)),
+                    options.as_ref().map(|options| {
+                        let replica = doctor::replica(&config, options);
+                        SqlInspector::new(options, self.migrations).beside(replica)
+                    }),
                 )
             }
             // A configuration that cannot be read is what the doctor is there to tell of.

@@ -231,6 +231,9 @@ async fn start(
     if let Some(finding) = findings.into_iter().find(is_refusal) {
         return Err(Failure::unfit("before serving", finding));
     }
+    if let Some(replica) = services::replica_options(config, selected, options) {
+        background.spawn(database.attach_replica(options, &replica).run());
+    }
     api.open(&services::services(config, &database)?);
     background.spawn(forgetting::forget(
         SqlKeptAnswers::new(database.clone()),

@@ -9,8 +9,9 @@ use dlc_application::{
     users::UserService,
 };
 use dlc_database::{
-    ClaimEngineMode, Database, DatabaseOptions, Migration, MigratorSettings, Pooler, SeaOrmCouponRepository,
-    SeaOrmGreetingRepository, SeaOrmSessionRepository, SeaOrmUserRepository, SqlMigrator, UrlError,
+    ClaimEngineMode, Database, DatabaseOptions, Migration, MigratorSettings, Pooler, ReplicaOptions,
+    SeaOrmCouponRepository, SeaOrmGreetingRepository, SeaOrmSessionRepository, SeaOrmUserRepository, SqlMigrator,
+    UrlError,
 };
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -81,6 +82,20 @@ pub(super) fn database_options(config: &Config, selected: &SelectedDatabase, com
         },
         create_directory: selected.is_embedded_default,
     }
+}
+
+/// The replica for reads, where there is one: what holds for the primary's connections holds for its.
+pub(super) fn replica_options(
+    config: &Config,
+    selected: &SelectedDatabase,
+    primary: &DatabaseOptions,
+) -> Option<ReplicaOptions> {
+    let url = selected.replica_url.clone()?;
+    Some(ReplicaOptions {
+        database: DatabaseOptions { url, ..primary.clone() },
+        max_lag: config.database.replica_max_lag,
+        instances: config.database.instances,
+    })
 }
 
 /// Traces, where they are wanted. Only inside of a runtime.
@@ -254,6 +269,7 @@ pub(super) fn services(config: &Config, database: &Database) -> Result<Services,
         greetings: Arc::new(greetings(database)),
         coupons: Arc::new(coupons(config, database)),
         coupons_need_sign_in: config.auth.coupons == CouponAccess::Required,
+        writes: database.write_log(),
         cursors: Arc::new(SealingKey::new(&present, previous.as_ref())),
         trusted_proxies: config.server.trusted_proxies.0.clone(),
     })

@@ -56,6 +56,10 @@ section! {
         url: Option<SecretString> = "url" ["DATABASE_URL"], |_| None;
         /// A direct address for migrations when the other one goes through a pooler.
         migration_url: Option<SecretString> = "migration_url", |_| None;
+        /// A streaming replica of the database on PostgreSQL, one server: reads that may be a little old go there.
+        replica_url: Option<SecretString> = "replica_url", |_| None;
+        /// How far the replica may be behind; beyond it the primary answers everything. At least 1s.
+        replica_max_lag: Duration = "replica_max_lag", |_| Duration::from_secs(2);
         /// Which engine is meant: auto (what the URL says), sqlite or postgres.
         r#type: DatabaseType = "type", |_| DatabaseType::Auto;
         /// PostgreSQL in parts, instead of a URL: host name or address; localhost when only other parts are given (development and test).
@@ -108,6 +112,8 @@ pub struct SelectedDatabase {
     pub source: String,
     /// Where migrations go, when it is somewhere else.
     pub migration_url: Option<DatabaseUrl>,
+    /// A replica for reads.
+    pub replica_url: Option<DatabaseUrl>,
     /// Nobody named one: it is the embedded default, whose directory may be made.
     pub is_embedded_default: bool,
     /// The password is one that documentation uses as a sample.
@@ -202,6 +208,11 @@ fn named(config: &DatabaseConfig, text: &str, source: String) -> Result<Selected
         .as_ref()
         .map(|text| parse(text.expose_secret(), "the migration URL", "database.migration_url"))
         .transpose()?;
+    let replica_url = config
+        .replica_url
+        .as_ref()
+        .map(|text| parse(text.expose_secret(), "the replica's URL", "database.replica_url"))
+        .transpose()?;
     let sample_password = url
         .password()
         .is_some_and(|password| SAMPLE_PASSWORDS.contains(&password.expose_secret()));
@@ -209,6 +220,7 @@ fn named(config: &DatabaseConfig, text: &str, source: String) -> Result<Selected
         url,
         source,
         migration_url,
+        replica_url,
         is_embedded_default: false,
         sample_password,
     })

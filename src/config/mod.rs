@@ -34,8 +34,14 @@ pub use shutdown::ShutdownConfig;
 pub use tls::TlsConfig;
 pub use traces::TracesConfig;
 
+use std::time::Duration;
+
+use dlc_application::ports::inspection::Engine;
 use layers::Layers;
 use reader::Reader;
+
+/// The least that a replica may be behind and be used: how far it is, is known to half a second.
+const LEAST_MAX_LAG: Duration = Duration::from_secs(1);
 
 /// Every section, in the order of the template. One inside of another (`server.tls`) follows it.
 pub const SECTIONS: &[Section] = &[
@@ -197,6 +203,7 @@ impl Config {
                 selected.url.redacted()
             ));
         }
+        found.extend(self.replica_contradiction());
         let (idle, open) = (self.database.max_idle_conns, self.database.max_open_conns);
         if idle > open && self.is_given("database.max_idle_conns") {
             found.push(format!(
@@ -238,6 +245,23 @@ impl Config {
             }
         }
         found
+    }
+
+    /// Why the replica cannot be one.
+    fn replica_contradiction(&self) -> Option<String> {
+        let selected = self.selected.as_ref().ok()?;
+        let replica = selected.replica_url.as_ref()?;
+        let max_lag = self.database.replica_max_lag;
+        if selected.url.engine() == Engine::Sqlite {
+            let why = "database.replica_url is set but the database is";
+            return Some(format!("{why} {}, and SQLite has no replicas", selected.url.redacted()));
+        }
+        if replica.engine() == Engine::Sqlite {
+            let why = "database.replica_url must name a replica on PostgreSQL, not";
+            return Some(format!("{why} {}", replica.redacted()));
+        }
+        (max_lag < LEAST_MAX_LAG)
+            .then(|| "database.replica_max_lag must be at least 1s: a replica is asked five times a second".to_owned())
     }
 
     /// Whether a setting was given by any source, rather than left at its default.

@@ -6,6 +6,7 @@ use dlc::{
     application::ports::{
         StorageErrorKind,
         coupons::{ClaimPosition, ClaimVerdict, CouponRepository, ListedClaim},
+        freshness::Freshness,
     },
     database::{ClaimEngineMode, SeaOrmCouponRepository, connect},
     domain::coupons::{Claim, ClaimantId, Coupon, CouponName, Stock},
@@ -53,14 +54,21 @@ impl Repository {
     }
 
     async fn claims(&self, coupon: &str, after: Option<ClaimPosition>, limit: u32) -> Option<Vec<ListedClaim>> {
-        self.coupons.page_of_claims(&name(coupon), after, limit).await.unwrap()
+        self.coupons
+            .page_of_claims(&name(coupon), after, limit, Freshness::Current)
+            .await
+            .unwrap()
     }
 
     /// All pages of the coupons; what is done between two of them is done `between`.
     async fn pages(&self, size: u32, mut between: impl AsyncFnMut()) -> Vec<Coupon> {
         let (mut all, mut after) = (Vec::<Coupon>::new(), None);
         loop {
-            let page = self.coupons.page(after.as_ref(), size).await.unwrap();
+            let page = self
+                .coupons
+                .page(after.as_ref(), size, Freshness::Current)
+                .await
+                .unwrap();
             assert!(page.len() <= size as usize);
             let Some(last) = page.last() else { return all };
             after = Some(last.name().clone());
@@ -93,7 +101,7 @@ fn claimants(claims: &[ListedClaim]) -> Vec<&str> {
 
 on_both_engines! {
     async fn every_coupon_is_on_one_page_in_one_order_whatever_its_name(repository: Repository) {
-        assert_eq!(repository.coupons.page(None, 9).await.unwrap(), []);
+        assert_eq!(repository.coupons.page(None, 9, Freshness::Current).await.unwrap(), []);
         let longest = "💃".repeat(255);
         let kinds = [
             "b", "B", "ä", "a\u{308}", "a", "_a", " a", "a b", "a-b", "ab", "10", "9", "50%", "a/b", "'; --", "💃", "💃🕺",
@@ -104,7 +112,7 @@ on_both_engines! {
             made.push(repository.create(kind, 5).await);
         }
         repository.claim("ab", "ann", 1).await;
-        let all = repository.coupons.page(None, 100).await.unwrap();
+        let all = repository.coupons.page(None, 100, Freshness::Current).await.unwrap();
         for size in [1, 2, 3, 7, 25] {
             assert_eq!(names(&repository.pages(size, async || {}).await), names(&all), "{size} at a time");
         }
@@ -121,7 +129,7 @@ on_both_engines! {
             repository.create(coupon, 1).await;
         }
         let after = async |text: &str, limit| {
-            let page = repository.coupons.page(Some(&name(text)), limit).await.unwrap();
+            let page = repository.coupons.page(Some(&name(text)), limit, Freshness::Current).await.unwrap();
             names(&page).iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(after("a", 9).await, ["c", "e"]);
@@ -204,7 +212,7 @@ on_both_engines! {
         if let Some(crowd) = crowd {
             crowd.await.unwrap();
         }
-        let (_, claimed_by) = repository.coupons.find_with_claimants(&name("c")).await.unwrap().unwrap();
+        let (_, claimed_by) = repository.coupons.find_with_claimants(&name("c"), Freshness::Current).await.unwrap().unwrap();
         let in_order: Vec<&str> = claimed_by.iter().map(ClaimantId::as_str).collect();
         assert_eq!(claimants(&all), in_order[..all.len()]);
         assert!(all.is_sorted_by_key(|claim| claim.position), "{all:?}");
@@ -220,7 +228,7 @@ on_both_engines! {
 
     async fn a_list_of_a_table_that_is_gone_fails(repository: Repository) {
         repository.database.execute("ALTER TABLE claims RENAME TO gone").await;
-        let failed = repository.coupons.page_of_claims(&name("c"), None, 9).await.unwrap_err();
+        let failed = repository.coupons.page_of_claims(&name("c"), None, 9, Freshness::Current).await.unwrap_err();
         assert_eq!(failed.kind(), StorageErrorKind::Other);
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dlc::{
     application::ports::{
         coupons::{ClaimVerdict, CouponRepository, Creation},
+        freshness::Freshness,
         idempotency::{KeyRefused, Keyed, KeyedRequest, Repeat},
     },
     database::{ClaimEngineMode, DatabaseOptions, Pooler, SeaOrmCouponRepository, connect},
@@ -91,15 +92,15 @@ on_both_engines! {
     async fn a_stored_coupon_is_read_back_to_the_microsecond(repository: Repository) {
         let stored = coupon("💃 '; DROP TABLE coupons; --", 2_147_483_647);
         assert_eq!(repository.coupons.create(&stored, None).await.unwrap(), Creation::Created);
-        assert_eq!(repository.coupons.find(stored.name()).await.unwrap(), Some(stored));
-        assert_eq!(repository.coupons.find(&name("another")).await.unwrap(), None);
+        assert_eq!(repository.coupons.find(stored.name(), Freshness::Current).await.unwrap(), Some(stored));
+        assert_eq!(repository.coupons.find(&name("another"), Freshness::Current).await.unwrap(), None);
     }
 
     async fn a_coupon_of_the_same_name_is_left_untouched(repository: Repository) {
         let first = coupon("c", 5);
         repository.coupons.create(&first, None).await.unwrap();
         assert_eq!(repository.coupons.create(&coupon("c", 9), None).await.unwrap(), Creation::NameTaken);
-        assert_eq!(repository.coupons.find(&name("c")).await.unwrap(), Some(first));
+        assert_eq!(repository.coupons.find(&name("c"), Freshness::Current).await.unwrap(), Some(first));
     }
 
     async fn verdicts_come_in_the_order_unknown_already_claimed_out_of_stock(repository: Repository) {
@@ -122,7 +123,7 @@ on_both_engines! {
             for who in ["zoe", "ann"] {
                 coupons.claim(&claim_for(called, user(who)), None).await.unwrap();
             }
-            let (found, claimants) = coupons.find_with_claimants(&name(called)).await.unwrap().unwrap();
+            let (found, claimants) = coupons.find_with_claimants(&name(called), Freshness::Current).await.unwrap().unwrap();
             assert_eq!((found.remaining(), found.claimed()), (1, 2));
             assert_eq!(claimants, [user("zoe"), user("ann")], "in the order of the claims");
         }
@@ -130,9 +131,9 @@ on_both_engines! {
 
     async fn a_coupon_without_claims_has_no_claimants(repository: Repository) {
         repository.coupons.create(&coupon("c", 3), None).await.unwrap();
-        let (_, claimants) = repository.coupons.find_with_claimants(&name("c")).await.unwrap().unwrap();
+        let (_, claimants) = repository.coupons.find_with_claimants(&name("c"), Freshness::Current).await.unwrap().unwrap();
         assert_eq!(claimants, []);
-        assert!(repository.coupons.find_with_claimants(&name("d")).await.unwrap().is_none());
+        assert!(repository.coupons.find_with_claimants(&name("d"), Freshness::Current).await.unwrap().is_none());
     }
 
     async fn a_claim_that_is_refused_changes_nothing(repository: Repository) {
@@ -192,7 +193,7 @@ on_both_engines! {
             granted += usize::from(claim.await.unwrap() == ClaimVerdict::Claimed);
         }
         assert_eq!(granted, 30);
-        let (found, claimants) = repository.other.find_with_claimants(&name("c")).await.unwrap().unwrap();
+        let (found, claimants) = repository.other.find_with_claimants(&name("c"), Freshness::Current).await.unwrap().unwrap();
         assert_eq!((found.remaining(), claimants.len()), (0, 30));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dlc::{
     application::ports::{
+        freshness::Freshness,
         greetings::{GreetingRepository, HistoryPosition, NewGreeting, Recorded},
         idempotency::{KeyRefused, Keyed, KeyedRequest, Repeat},
     },
@@ -59,7 +60,12 @@ fn position(last: &Greeting) -> HistoryPosition {
 async fn pages(accounts: &Accounts, owner: &User, size: u32, mut between: impl AsyncFnMut()) -> Vec<Greeting> {
     let (mut all, mut before) = (Vec::new(), None);
     loop {
-        let page = accounts.here.greetings.page(owner.id, before, size).await.unwrap();
+        let page = accounts
+            .here
+            .greetings
+            .page(owner.id, before, size, Freshness::Current)
+            .await
+            .unwrap();
         assert!(page.len() <= size as usize);
         let Some(last) = page.last() else { return all };
         before = Some(position(last));
@@ -81,13 +87,13 @@ on_both_engines! {
         assert_eq!(json(&recorded.context), json(&new.context));
         let find = |owner: UserId, id| {
             let greetings = accounts.there.greetings.clone();
-            async move { greetings.find(owner, id).await.unwrap() }
+            async move { greetings.find(owner, id, Freshness::Current).await.unwrap() }
         };
         assert_eq!(find(ada.id, recorded.id).await, Some(recorded.clone()));
-        assert_eq!(accounts.there.greetings.page(ada.id, None, 9).await.unwrap(), std::slice::from_ref(&recorded));
+        assert_eq!(accounts.there.greetings.page(ada.id, None, 9, Freshness::Current).await.unwrap(), std::slice::from_ref(&recorded));
         assert_eq!(find(bob.id, recorded.id).await, None);
         assert_eq!(find(ada.id, GreetingId(4711)).await, None);
-        assert_eq!(accounts.there.greetings.page(bob.id, None, 9).await.unwrap(), []);
+        assert_eq!(accounts.there.greetings.page(bob.id, None, 9, Freshness::Current).await.unwrap(), []);
         // Nobody's greeting is in nobody's history.
         let anonymous = accounts.here.record(&greeting(None, "Hello world!", 8)).await;
         assert_eq!((anonymous.user, anonymous.context), (None, None));

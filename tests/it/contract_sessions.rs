@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use dlc::{
     application::ports::{
+        freshness::Freshness,
         passwords::PasswordHash,
         sessions::{
             PasswordChanged, Principal, Proof, RefreshVerdict, SessionRepository, SignInState, SignInVerdict, TypedName,
@@ -92,7 +93,7 @@ on_both_engines! {
             session: session("s"),
         };
         assert_eq!(principal, expected);
-        let now = accounts.here.users.find(ada.id).await.unwrap().unwrap();
+        let now = accounts.here.users.find(ada.id, Freshness::Current).await.unwrap().unwrap();
         assert_eq!(now, User { last_login: Some(at(5)), ..ada }, "signing in is no change");
         assert_eq!(accounts.events().await, ["anonymous session.signed_in 1"]);
         assert_eq!(accounts.count("sign_in_failures").await, 0);
@@ -382,7 +383,7 @@ on_both_engines! {
         assert!(!accounts.is_signed_in(&ada, "s", 0).await && !accounts.is_signed_in(&ada, "s", 1).await);
         assert_eq!(accounts.refresh("s", "t", 4).await, RefreshVerdict::Useless);
         assert!(!accounts.here.sessions.may_reset(&typed("ada"), &secret("code"), at(4)).await.unwrap());
-        let now = accounts.here.users.find(ada.id).await.unwrap().unwrap();
+        let now = accounts.here.users.find(ada.id, Freshness::Current).await.unwrap().unwrap();
         assert_eq!((now.allow_password_reset, now.updated_at), (false, at(3)));
         let state = accounts.here.sessions.sign_in_state(&typed("ada"), at(4)).await.unwrap();
         assert_eq!(state.account, Some((ada.id, hash("new"))));
@@ -428,7 +429,7 @@ on_both_engines! {
         assert!(reset("ADA", "code", 99).await);
         assert!(!reset("ada", "code", 99).await, "once");
         assert!(!accounts.is_signed_in(&ada, "s", 0).await && !accounts.is_signed_in(&ada, "s", 1).await);
-        let now = accounts.here.users.find(ada.id).await.unwrap().unwrap();
+        let now = accounts.here.users.find(ada.id, Freshness::Current).await.unwrap().unwrap();
         assert_eq!((now.allow_password_reset, now.updated_at), (false, at(99)));
         let state = accounts.here.sessions.sign_in_state(&typed("ada"), at(1)).await.unwrap();
         assert_eq!(state, SignInState { account: Some((ada.id, hash("new"))), locked_until: None });

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta};
 use dlc::{
     application::ports::{
         audit::{Act, Action, Actor, Caller},
+        freshness::Freshness,
         greetings::{GreetingRepository, NewGreeting},
         sessions::{SessionRepository, SignInVerdict, TypedName},
         users::{NewUser, UserChanged, UserCreation, UserFilter, UserRepository},
@@ -69,10 +70,10 @@ on_both_engines! {
             last_login: None,
         };
         assert_eq!(boss, expected);
-        assert_eq!(accounts.there.users.find(boss.id).await.unwrap(), Some(boss.clone()));
+        assert_eq!(accounts.there.users.find(boss.id, Freshness::Current).await.unwrap(), Some(boss.clone()));
         let by_name = accounts.there.users.find_by_name(&Username::parse("bOSS-1").unwrap()).await.unwrap();
         assert_eq!(by_name, Some(boss));
-        assert_eq!(accounts.here.users.find(UserId(4711)).await.unwrap(), None);
+        assert_eq!(accounts.here.users.find(UserId(4711), Freshness::Current).await.unwrap(), None);
         let ada = accounts.user("ada").await;
         let written = "SELECT actor, action, CAST(subject_id AS text), address, request_id FROM audit_events ORDER BY id";
         assert_eq!(accounts.database.rows(written).await, [
@@ -126,7 +127,7 @@ on_both_engines! {
         accounts.here.users.delete(all[1], &act(at(1))).await.unwrap();
         let page = |filter, after, limit| {
             let users = accounts.here.users.clone();
-            async move { ids(&users.page(filter, after, limit).await.unwrap()) }
+            async move { ids(&users.page(filter, after, limit, Freshness::Current).await.unwrap()) }
         };
         assert_eq!(page(UserFilter::All, None, 3).await, all[..3]);
         assert_eq!(page(UserFilter::All, Some(all[2]), 3).await, all[3..]);
@@ -146,7 +147,7 @@ on_both_engines! {
         assert_eq!(second.updated_at, at(9) + TimeDelta::microseconds(1));
         let third = changed(users.change(ada.id, None, &goal("three"), &act(at(3))).await.unwrap());
         assert_eq!(third.updated_at, at(9) + TimeDelta::microseconds(2));
-        assert_eq!(users.find(ada.id).await.unwrap(), Some(third.clone()));
+        assert_eq!(users.find(ada.id, Freshness::Current).await.unwrap(), Some(third.clone()));
         let stale = users.change(ada.id, Some(second.updated_at), &goal("four"), &act(at(10))).await.unwrap();
         assert_eq!(stale, UserChanged::Stale);
         // What is so already is no change.
@@ -238,7 +239,7 @@ on_both_engines! {
         let both = UserChange { is_admin: Some(false), ..goal("none") };
         assert_eq!(users.change(ada.id, None, &both, &act(at(2))).await.unwrap(), UserChanged::LastAdministrator);
         assert_eq!(users.delete(ada.id, &act(at(2))).await.unwrap(), UserChanged::LastAdministrator);
-        assert_eq!(users.find(ada.id).await.unwrap(), Some(ada.clone()), "nothing of it is done");
+        assert_eq!(users.find(ada.id, Freshness::Current).await.unwrap(), Some(ada.clone()), "nothing of it is done");
         assert_eq!(accounts.events().await.len(), 1);
         // Who is restored counts again.
         users.restore(bob.id, &act(at(3))).await.unwrap();
@@ -363,12 +364,12 @@ on_both_engines! {
         let users = &accounts.here.users;
         assert_eq!(users.count_purgeable(at(30)).await.unwrap(), 2, "before, not at");
         assert_eq!(users.purge(at(30), 1, &act(at(40))).await.unwrap(), 1);
-        assert_eq!(users.find(all[0]).await.unwrap(), None, "the smallest id first");
+        assert_eq!(users.find(all[0], Freshness::Current).await.unwrap(), None, "the smallest id first");
         let before = accounts.count("audit_events").await;
         assert_eq!(users.purge(at(30), 9, &act(at(40))).await.unwrap(), 1);
         assert_eq!(users.purge(at(30), 9, &act(at(40))).await.unwrap(), 0);
         assert_eq!(users.count_purgeable(at(30)).await.unwrap(), 0);
-        assert_eq!(ids(&users.page(UserFilter::All, None, 9).await.unwrap()), all[2..]);
+        assert_eq!(ids(&users.page(UserFilter::All, None, 9, Freshness::Current).await.unwrap()), all[2..]);
         for (table, left) in [("greet_history", 6), ("sessions", 2), ("refresh_tokens", 2), ("password_resets", 2), ("token_versions", 1)] {
             assert_eq!(accounts.count(table).await, left, "{table}");
         }

@@ -6,6 +6,7 @@ use dlc_domain::coupons::{Claim, ClaimRefused, ClaimantId, Coupon, CouponName};
 
 use super::{
     StorageError,
+    freshness::Freshness,
     idempotency::{Keyed, Repeat},
 };
 
@@ -49,21 +50,31 @@ pub struct ListedClaim {
 }
 
 /// Coupons and claims, kept safe. Each method is one transaction as its caller sees it; where a request has a key, the answer is
-/// kept in that transaction, and a key that was used before is looked at before anything else.
+/// kept in that transaction, and a key that was used before is looked at before anything else. What a read finds MUST be as fresh as it
+/// was asked to be; what it does not find, such as a coupon, MUST not be there now.
 #[async_trait]
 pub trait CouponRepository: Send + Sync {
     /// Stores a new coupon. MUST leave an existing coupon of the same name untouched.
     async fn create(&self, coupon: &Coupon, keyed: Option<&Keyed<Coupon>>) -> Result<Creation, StorageError>;
 
     /// Reads one coupon. MUST see amount and remaining amount of one moment (I2).
-    async fn find(&self, name: &CouponName) -> Result<Option<Coupon>, StorageError>;
+    async fn find(&self, name: &CouponName, freshness: Freshness) -> Result<Option<Coupon>, StorageError>;
 
     /// Reads one coupon with everyone who claimed it, in the order of the claims. MUST read both at one moment (I2).
-    async fn find_with_claimants(&self, name: &CouponName) -> Result<Option<(Coupon, Vec<ClaimantId>)>, StorageError>;
+    async fn find_with_claimants(
+        &self,
+        name: &CouponName,
+        freshness: Freshness,
+    ) -> Result<Option<(Coupon, Vec<ClaimantId>)>, StorageError>;
 
     /// Reads the coupons whose names come after one, in the order in which the database sorts names. MUST be that order on every
     /// page; MUST leave out a row that breaks a rule of [`Coupon`], so that it keeps nobody from the others.
-    async fn page(&self, after: Option<&CouponName>, limit: u32) -> Result<Vec<Coupon>, StorageError>;
+    async fn page(
+        &self,
+        after: Option<&CouponName>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<Vec<Coupon>, StorageError>;
 
     /// Reads the claims of a coupon that were made after one, in the order in which they were made; `None`: there is no such
     /// coupon. MUST NOT put a claim before one that was read already, whoever claims meanwhile.
@@ -72,6 +83,7 @@ pub trait CouponRepository: Send + Sync {
         coupon: &CouponName,
         after: Option<ClaimPosition>,
         limit: u32,
+        freshness: Freshness,
     ) -> Result<Option<Vec<ListedClaim>>, StorageError>;
 
     /// Claims one piece. MUST judge in the order unknown, already claimed, out of stock (I6); MUST store the claim and

@@ -9,6 +9,7 @@ use dlc_domain::{
 
 use super::{
     StorageError,
+    freshness::Freshness,
     idempotency::{Keyed, Repeat},
 };
 
@@ -50,7 +51,8 @@ pub trait GreetingRepository: Send + Sync {
     async fn record(&self, greeting: &NewGreeting, keyed: Option<&Keyed<Greeting>>) -> Result<Recorded, StorageError>;
 
     /// Reads one of somebody's. MUST NOT find anybody else's.
-    async fn find(&self, owner: UserId, id: GreetingId) -> Result<Option<Greeting>, StorageError>;
+    async fn find(&self, owner: UserId, id: GreetingId, freshness: Freshness)
+    -> Result<Option<Greeting>, StorageError>;
 
     /// Reads at most `limit` of somebody's, the youngest first, those older than a place. Greetings that were there when the first
     /// page was read MUST each be on exactly one page, whatever is recorded meanwhile.
@@ -59,6 +61,7 @@ pub trait GreetingRepository: Send + Sync {
         owner: UserId,
         before: Option<HistoryPosition>,
         limit: u32,
+        freshness: Freshness,
     ) -> Result<Vec<Greeting>, StorageError>;
 
     /// Deletes greetings recorded before a time, and tells how many, at most `limit`.

@@ -67,6 +67,8 @@ pub struct ConfigFacts {
     pub idle_in_transaction_timeout: Option<Duration>,
     /// Whether a transaction pooler is declared.
     pub pooler: bool,
+    /// The replica for reads.
+    pub replica: Option<ConfiguredReplica>,
 }
 
 impl ConfigFacts {
@@ -94,6 +96,15 @@ pub struct ConfiguredDatabase {
     pub source: String,
     /// Its engine.
     pub engine: Engine,
+}
+
+/// The replica for reads that the configuration names.
+#[derive(Clone, Debug)]
+pub struct ConfiguredReplica {
+    /// Redacted URL.
+    pub target: String,
+    /// How far it may be behind and be used.
+    pub max_lag: Duration,
 }
 
 /// A file that holds a secret.
@@ -170,6 +181,21 @@ impl ServerFacts {
     pub fn version_in_short(&self) -> String {
         format!("{}.{}", self.version_num / 10_000, self.version_num % 10_000)
     }
+}
+
+/// A replica for reads and what it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaFacts {
+    /// `pg_is_in_recovery()`.
+    pub in_recovery: bool,
+    /// Whether it is a copy of the database that the configuration names, and not of another one.
+    pub is_copy: bool,
+    /// Whether it follows the present timeline of that.
+    pub same_timeline: bool,
+    /// Bytes of the log that it has not replayed.
+    pub bytes: u64,
+    /// How old what it shows is.
+    pub behind: Duration,
 }
 
 /// A SQLite file and what it tells.
@@ -268,6 +294,8 @@ pub struct Facts {
     pub network: Option<NetworkFacts>,
     /// From the server (PostgreSQL).
     pub server: Option<Timed<Result<ServerFacts, ConnectError>>>,
+    /// From the replica for reads, where one is configured (PostgreSQL).
+    pub replica: Option<Timed<Result<ReplicaFacts, ConnectError>>>,
     /// From the file (SQLite).
     pub sqlite: Option<SqliteFacts>,
     /// From the history table.

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod connection;
 pub mod coupons;
 pub mod cursors;
+pub mod freshness;
 pub mod greetings;
 pub mod idempotency;
 pub mod inspection;

@@ -107,6 +107,34 @@ impl Durations {
     }
 }
 
+/// A replica for reads at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// Whether reads go there.
+    pub used: bool,
+    /// How old what it shows is; `None` while nothing is known of it.
+    pub behind: Option<Duration>,
+    /// Where reads went.
+    pub reads: ReplicaReads,
+}
+
+/// Where reads went that may be a little old, since the process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaReads {
+    /// Answered by the replica.
+    pub replica: u64,
+    /// By the primary, because the replica did not have what the caller has written.
+    pub own_write: u64,
+    /// By the primary, because the replica did not have what was looked for.
+    pub missing: u64,
+    /// By the primary, because the replica was away or too far behind.
+    pub away: u64,
+    /// By the primary, because no connection to the replica was free.
+    pub busy: u64,
+    /// By the primary, after the replica had failed.
+    pub failed: u64,
+}
+
 /// Watches the database of a running service, and asks it nothing.
 pub trait DatabaseMonitor: Send + Sync {
     /// Its engine.
@@ -120,6 +148,9 @@ pub trait DatabaseMonitor: Send + Sync {
 
     /// Operations so far.
     fn statistics(&self) -> OperationStatistics;
+
+    /// The replica now; `None` where none is configured.
+    fn replica(&self) -> Option<ReplicaStatus>;
 }
 
 #[cfg(test)]

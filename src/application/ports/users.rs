@@ -7,6 +7,7 @@ use dlc_domain::users::{User, UserChange, UserId, Username};
 use super::{
     StorageError,
     audit::{Act, Action},
+    freshness::Freshness,
     passwords::PasswordHash,
     tokens::Digest,
 };
@@ -67,13 +68,19 @@ pub trait UserRepository: Send + Sync {
     async fn create(&self, user: &NewUser, act: &Act) -> Result<UserCreation, StorageError>;
 
     /// Reads one account, deleted or not.
-    async fn find(&self, id: UserId) -> Result<Option<User>, StorageError>;
+    async fn find(&self, id: UserId, freshness: Freshness) -> Result<Option<User>, StorageError>;
 
     /// Reads the account of a name in whatever case, deleted or not.
     async fn find_by_name(&self, name: &Username) -> Result<Option<User>, StorageError>;
 
     /// Reads at most `limit` accounts in the order of their ids, those after one.
-    async fn page(&self, filter: UserFilter, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StorageError>;
+    async fn page(
+        &self,
+        filter: UserFilter,
+        after: Option<UserId>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<Vec<User>, StorageError>;
 
     /// Changes an account, when it is still as its caller knows it (`expected` is the `updated_at` of that state). MUST NOT take
     /// the administration away from the last who has it, however many try at once. Whoever becomes no administrator any more

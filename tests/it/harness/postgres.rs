@@ -59,6 +59,12 @@ pub enum Order {
     StartBehindTheGate,
     /// Lets the recovery end.
     OpenTheGate,
+    /// The same as the first ones to its standby.
+    StopStandby,
+    KillStandby,
+    FreezeStandby,
+    ThawStandby,
+    StartStandby,
 }
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
@@ -174,6 +180,11 @@ impl Cluster {
             Order::Start => "start",
             Order::StartBehindTheGate => "start behind the gate",
             Order::OpenTheGate => "open the gate",
+            Order::StopStandby => "stop standby",
+            Order::KillStandby => "kill standby",
+            Order::FreezeStandby => "freeze standby",
+            Order::ThawStandby => "thaw standby",
+            Order::StartStandby => "start standby",
         };
         let keeper = Arc::clone(self.keeper.as_ref().expect("a server of the test's own"));
         let done = tokio::task::spawn_blocking(move || {

@@ -45,12 +45,20 @@ start() {
         </dev/null >>"$DIR/server.log" 2>&1 &
     server=$!
 }
+start_standby() {
+    $as "$BIN/postgres" -D "$DIR/standby" -p "$STANDBY_PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
+        -c hot_standby=on -c max_prepared_transactions=20 -c timezone=UTC -c max_connections=300 ${EXTRA:-} \
+        </dev/null >>"$DIR/standby.log" 2>&1 &
+    standby=$!
+}
 # The postmaster first, so that no process is born meanwhile; one that ends meanwhile is no trouble.
 all() {
-    kill -"$1" "$server"
-    processes=$(cat "/proc/$server/task/$server/children" 2>/dev/null) || true
+    kill -"$1" "$2"
+    processes=$(cat "/proc/$2/task/$2/children" 2>/dev/null) || true
     for pid in $processes; do kill -"$1" "$pid" 2>/dev/null || true; done
 }
+stop() { kill -INT "$1"; wait "$1" || true; }
+end() { all STOP "$1"; doomed=$processes; kill -KILL $doomed "$1"; wait "$1" || true; gone $doomed; }
 gone() { for pid in "$@"; do while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done; done; }
 
 start
@@ -58,25 +66,28 @@ standby=
 if [ -n "${STANDBY_PORT:-}" ]; then
     until "$BIN/pg_isready" -q -h "$DIR" -p "$PORT"; do sleep 0.05; done
     PGPASSWORD=$PASSWORD $as "$BIN/pg_basebackup" -h "$DIR" -p "$PORT" -U dlc_test -D "$DIR/standby" -R -X stream -c fast --no-sync
-    $as "$BIN/postgres" -D "$DIR/standby" -p "$STANDBY_PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$DIR" \
-        -c hot_standby=on -c max_prepared_transactions=20 -c timezone=UTC -c max_connections=300 ${EXTRA:-} \
-        </dev/null >"$DIR/standby.log" 2>&1 &
-    standby=$!
+    start_standby
 fi
 # One order per line, answered when it is done.
 while read -r order; do
     case $order in
-        stop) kill -INT "$server"; wait "$server" || true ;;
-        kill) all STOP; doomed=$processes; kill -KILL $doomed "$server"; wait "$server" || true; gone $doomed ;;
-        freeze) all STOP ;;
-        thaw) all CONT ;;
+        stop) stop "$server" ;;
+        kill) end "$server" ;;
+        freeze) all STOP "$server" ;;
+        thaw) all CONT "$server" ;;
         start) start ;;
+        'stop standby') stop "$standby" ;;
+        'kill standby') end "$standby" ;;
+        'freeze standby') all STOP "$standby" ;;
+        'thaw standby') all CONT "$standby" ;;
+        'start standby') start_standby ;;
         'start behind the gate') $as touch "$DIR/data/recovery.signal"; start ;;
         'open the gate') touch "$DIR/gate" ;;
         *) echo "no such order: $order" >&2; exit 1 ;;
     esac
     echo done
 done
-[ -z "$standby" ] || { kill -INT "$standby"; wait "$standby" || true; }
+# Whoever is frozen hears of no end.
+[ -z "$standby" ] || { all CONT "$standby"; kill -INT "$standby"; wait "$standby"; } 2>/dev/null || true
 kill -INT "$server" 2>/dev/null || true
 wait "$server" || true

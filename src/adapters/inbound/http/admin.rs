@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use dlc_application::{
-    ports::{cursors::CursorSeal, users::UserFilter},
+    ports::{cursors::CursorSeal, freshness::Freshness, users::UserFilter},
     users::{ResetCode, UserError, UserService},
 };
 use dlc_domain::users::{ProfileText, User, UserChange, UserId};
@@ -25,6 +25,7 @@ use super::{
     done::Done,
     door::Door,
     fields::Fields,
+    freshness::ReadAfter,
     pages::{List, PageLimit, Place},
     preconditions::IfMatch,
     problem::{Problem, problems},
@@ -252,6 +253,16 @@ problems!(ListUsersProblem {
 });
 
 problems!(FindUserProblem {
+    400 => "`validation_failed`: `X-Dlc-Read-After` is no position",
+    401 => "`authentication_required`, `invalid_token`",
+    403 => "`not_allowed`: this is for administrators",
+    404 => "`user_not_found`",
+    429 => "`rate_limited`: ask again after `Retry-After` seconds",
+    500 => "`internal_error`",
+    503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `overloaded`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
+});
+
+problems!(ReachUserProblem {
     401 => "`authentication_required`, `invalid_token`",
     403 => "`not_allowed`: this is for administrators",
     404 => "`user_not_found`",
@@ -322,6 +333,9 @@ impl AdminApi {
         /// Which accounts.
         #[oai(default)]
         state: Query<UserState>,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
     ) -> Result<FoundUsers, ListUsersProblem> {
         let (filter, written) = state.0.filter();
         let list = List {
@@ -332,7 +346,7 @@ impl AdminApi {
             limit: limit.0,
         };
         let after = list.after(cursor.0.as_deref())?;
-        let users = self.users.page(filter, after, list.wanted()).await?;
+        let users = self.users.page(filter, after, list.wanted(), fresh.0).await?;
         let page = list.page(users, |last| last.id);
         let view = UserPageView {
             items: page.items,
@@ -348,8 +362,11 @@ impl AdminApi {
         _who: Administrator,
         /// Its number.
         id: Path<Id>,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
     ) -> Result<FoundUser, FindUserProblem> {
-        let user = self.users.find(known(id.0)?).await?;
+        let user = self.users.find(known(id.0)?, fresh.0).await?;
         Ok(FoundUser::from(&user))
     }
 
@@ -373,7 +390,7 @@ impl AdminApi {
             is_admin: body.0.is_admin,
         };
         fields.passed()?;
-        let user = self.users.find(known(id.0)?).await?;
+        let user = self.users.find(known(id.0)?, Freshness::Current).await?;
         if user.deleted_at.is_some() {
             return Err(UserError::Unknown.into());
         }
@@ -408,7 +425,7 @@ impl AdminApi {
         who: Administrator,
         /// Its number.
         id: Path<Id>,
-    ) -> Result<FoundUser, FindUserProblem> {
+    ) -> Result<FoundUser, ReachUserProblem> {
         let caller = self.door.caller(request, Some(&who.0));
         let user = self.users.restore(known(id.0)?, caller).await?;
         Ok(FoundUser::from(&user))
@@ -428,7 +445,7 @@ impl AdminApi {
         who: Administrator,
         /// Its number.
         id: Path<Id>,
-    ) -> Result<Json<ResetCodeView>, FindUserProblem> {
+    ) -> Result<Json<ResetCodeView>, ReachUserProblem> {
         let caller = self.door.caller(request, Some(&who.0));
         let reset = self.users.allow_reset(known(id.0)?, caller).await?;
         Ok(Json(ResetCodeView::from(reset)))

@@ -33,6 +33,7 @@ use super::{
     body::JsonBody,
     door::Door,
     fields::{Fields, field},
+    freshness::ReadAfter,
     idempotency::{Answered, IdempotencyKey, kept},
     pages::{List, PageLimit},
     preconditions,
@@ -192,16 +193,20 @@ impl Office {
         }
     }
 
-    async fn find(&self, name: String) -> Result<Coupon, FindCouponProblem> {
+    async fn find(&self, name: String, fresh: ReadAfter) -> Result<Coupon, FindCouponProblem> {
         self.door.database_at_hand()?;
         let name = field("name", CouponName::parse(name))?;
-        Ok(self.coupons.find(&name).await?)
+        Ok(self.coupons.find(&name, fresh.0).await?)
     }
 
-    async fn find_with_claimants(&self, name: String) -> Result<(Coupon, Vec<ClaimantId>), FindCouponProblem> {
+    async fn find_with_claimants(
+        &self,
+        name: String,
+        fresh: ReadAfter,
+    ) -> Result<(Coupon, Vec<ClaimantId>), FindCouponProblem> {
         self.door.database_at_hand()?;
         let name = field("name", CouponName::parse(name))?;
-        Ok(self.coupons.find_with_claimants(&name).await?)
+        Ok(self.coupons.find_with_claimants(&name, fresh.0).await?)
     }
 }
 
@@ -257,11 +262,14 @@ impl CouponsApi {
         limit: Query<PageLimit>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
     ) -> Result<ListedCoupons, ListCouponsProblem> {
         self.0.door.database_at_hand()?;
         let list = self.0.list(LIST, limit.0);
         let after: Option<CouponName> = list.after(cursor.0.as_deref())?;
-        let coupons = self.0.coupons.page(after.as_ref(), list.wanted()).await?;
+        let coupons = self.0.coupons.page(after.as_ref(), list.wanted(), fresh.0).await?;
         let page = list.page(coupons, |last: &Coupon| last.name().clone());
         let view = CouponPageView {
             items: page.items,
@@ -277,8 +285,11 @@ impl CouponsApi {
         headers: &HeaderMap,
         /// The coupon's name, percent-encoded.
         name: Path<ShortText>,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
     ) -> Result<FoundCoupon, FindCouponProblem> {
-        let coupon = self.0.find(name.0.0).await?;
+        let coupon = self.0.find(name.0.0, fresh).await?;
         let etag = etag(&coupon);
         if preconditions::is_known(headers, &etag) {
             return Ok(FoundCoupon::NotModified(etag));
@@ -297,13 +308,17 @@ impl CouponsApi {
         limit: Query<PageLimit>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
     ) -> Result<ListedClaims, ListClaimsProblem> {
         self.0.door.database_at_hand()?;
         let name = field("name", CouponName::parse(name.0.0))?;
         let path = format!("{}/claims", path_of(&name));
         let list = self.0.list(&path, limit.0);
         let after = list.after(cursor.0.as_deref())?;
-        let claims = self.0.coupons.page_of_claims(&name, after, list.wanted()).await?;
+        let wanted = list.wanted();
+        let claims = self.0.coupons.page_of_claims(&name, after, wanted, fresh.0).await?;
         let page = list.page(claims, |last: &ListedClaim| last.position);
         let view = ClaimPageView {
             items: page.items,
@@ -387,8 +402,11 @@ impl CouponAliasesApi {
         &self,
         /// The coupon's name, percent-encoded.
         name: Path<ShortText>,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
     ) -> Result<Json<CouponAliasView>, FindCouponProblem> {
-        let (coupon, claimants) = self.0.find_with_claimants(name.0.0).await?;
+        let (coupon, claimants) = self.0.find_with_claimants(name.0.0, fresh).await?;
         Ok(Json(CouponAliasView {
             name: coupon.name().to_string(),
             amount: coupon.amount().get(),

@@ -9,16 +9,17 @@ use dlc_application::{
     operations::readiness::Readiness,
     ports::{
         audit::{Actor, Caller, Origin},
+        freshness::WriteLog,
         sessions::Principal,
     },
 };
-use futures_util::TryFutureExt;
+use futures_util::{TryFutureExt, future::Either};
 use poem::{
     Endpoint, Request, Response,
     http::{HeaderValue, header},
 };
 
-use super::{client::TrustedProxies, middleware::request_id::RequestId, problem::Problem};
+use super::{client::TrustedProxies, freshness, middleware::request_id::RequestId, problem::Problem};
 
 /// Answers below these are about somebody, and nobody but they keep them.
 const PRIVATE: [&str; 4] = ["/api/v1/auth/", "/api/v1/users/", "/api/v1/admin/", "/api/v1/greetings"];
@@ -71,6 +72,8 @@ impl Door {
 pub(super) struct Entrance<E> {
     pub(super) inner: E,
     pub(super) door: Arc<Door>,
+    /// Who has written when; none where every read sees everything anyway.
+    pub(super) writes: Option<Arc<dyn WriteLog>>,
 }
 
 impl<E: Endpoint<Output = Response>> Endpoint for Entrance<E> {
@@ -82,7 +85,14 @@ impl<E: Endpoint<Output = Response>> Endpoint for Entrance<E> {
         }
         let path = request.uri().path();
         let is_private = PRIVATE.iter().any(|prefix| path.starts_with(prefix));
-        self.inner.call(request).map_ok(move |mut response| {
+        let answer = match &self.writes {
+            // In a box: it is for writes beside a replica, and nobody else carries it.
+            Some(writes) if !freshness::only_reads(request.method()) => {
+                Either::Left(Box::pin(freshness::noted(Arc::clone(writes), &self.inner, request)))
+            }
+            _ => Either::Right(self.inner.call(request)),
+        };
+        answer.map_ok(move |mut response| {
             if is_private {
                 let headers = response.headers_mut();
                 headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -20,6 +20,7 @@ use super::{
     body::JsonBody,
     door::Door,
     fields::{Fields, field},
+    freshness::ReadAfter,
     idempotency::{Answered, IdempotencyKey, kept},
     pages::{List, PageLimit, Place},
     problem::{Problem, problems},
@@ -230,6 +231,7 @@ problems!(HistoryProblem {
 });
 
 problems!(FindGreetingProblem {
+    400 => "`validation_failed`: `X-Dlc-Read-After` is no position",
     401 => "`authentication_required`, `invalid_token`",
     404 => "`greeting_not_found`: there is none, or it is somebody else's",
     429 => "`rate_limited`: ask again after `Retry-After` seconds",
@@ -341,6 +343,9 @@ impl GreetingsApi {
         limit: Query<PageLimit>,
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
     ) -> Result<History, HistoryProblem> {
         let list = List {
             seal: &self.seal,
@@ -350,7 +355,8 @@ impl GreetingsApi {
             limit: limit.0,
         };
         let before = list.after(cursor.0.as_deref())?;
-        let greetings = self.greetings.history(&who.0, before, list.wanted()).await?;
+        let wanted = list.wanted();
+        let greetings = self.greetings.history(&who.0, before, wanted, fresh.0).await?;
         let place = |last: &Greeting| HistoryPosition {
             created_at: last.created_at,
             id: last.id,
@@ -370,10 +376,13 @@ impl GreetingsApi {
         who: SignedIn,
         /// Its number.
         id: Path<Id>,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
     ) -> Result<Json<GreetingView>, FindGreetingProblem> {
         let unknown = || Problem::from(dlc_application::greetings::FindGreetingError::Unknown);
         let id = id.0.0.map(GreetingId).ok_or_else(unknown)?;
-        let greeting = self.greetings.find(&who.0, id).await?;
+        let greeting = self.greetings.find(&who.0, id, fresh.0).await?;
         Ok(Json(GreetingView::from(&greeting)))
     }
 }

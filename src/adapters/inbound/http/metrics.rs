@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use dlc_application::{
     operations::{check::Report, readiness::Readiness},
-    ports::monitoring::{BUCKETS_MS, DatabaseMonitor, Durations},
+    ports::monitoring::{BUCKETS_MS, DatabaseMonitor, Durations, ReplicaStatus},
 };
 use poem::{
     Endpoint, Request, Response,
@@ -149,6 +149,35 @@ fn database(page: &mut Exposition, monitor: &dyn DatabaseMonitor) {
     page.family(name, "counter", "Failed database operations by class.");
     for (class, count) in statistics.errors {
         page.sample(name, &[("class", class)], count);
+    }
+    if let Some(status) = monitor.replica() {
+        replica(page, &status);
+    }
+}
+
+fn replica(page: &mut Exposition, status: &ReplicaStatus) {
+    let used = u8::from(status.used);
+    page.single("dlc_replica_used", "gauge", "1 while reads go to the replica.", used);
+    if let Some(behind) = status.behind {
+        let (name, help) = ("dlc_replica_behind_seconds", "How old what the replica shows is.");
+        page.single(name, "gauge", help, behind.as_secs_f64());
+    }
+    let name = "dlc_replica_reads_total";
+    page.family(
+        name,
+        "counter",
+        "Reads that may be a little old, by who answered them and why.",
+    );
+    let reads = status.reads;
+    for (target, reason, count) in [
+        ("replica", "", reads.replica),
+        ("primary", "own_write", reads.own_write),
+        ("primary", "missing", reads.missing),
+        ("primary", "away", reads.away),
+        ("primary", "busy", reads.busy),
+        ("primary", "failed", reads.failed),
+    ] {
+        page.sample(name, &[("target", target), ("reason", reason)], count);
     }
 }
 

@@ -15,6 +15,7 @@ mod done;
 mod door;
 mod exposition;
 mod fields;
+mod freshness;
 mod gate;
 mod greetings;
 mod gzip;
@@ -44,7 +45,7 @@ use dlc_application::{
     coupons::CouponService,
     greetings::GreetingService,
     operations::{check::Doctor, readiness::Readiness},
-    ports::{cursors::CursorSeal, monitoring::DatabaseMonitor},
+    ports::{cursors::CursorSeal, freshness::WriteLog, monitoring::DatabaseMonitor},
     users::UserService,
 };
 use ipnet::IpNet;
@@ -73,6 +74,8 @@ pub struct Services {
     pub coupons_need_sign_in: bool,
     /// Seals on the way from one page of a list to the next.
     pub cursors: Arc<dyn CursorSeal>,
+    /// Who has written when; none where every read sees everything anyway.
+    pub writes: Option<Arc<dyn WriteLog>>,
     /// Networks of proxies whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -165,7 +168,8 @@ impl Api {
         );
         let inner = OpenApiService::new(areas, document::TITLE, document::VERSION).into_endpoint();
         let _ = self.door.set(Arc::clone(&door));
-        self.gate.open(Entrance { inner, door }, document::pages());
+        let writes = services.writes.clone();
+        self.gate.open(Entrance { inner, door, writes }, document::pages());
     }
 
     fn metrics(&self) -> metrics::MetricsEndpoint {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use dlc_application::{
     auth::AuthService,
+    ports::freshness::Freshness,
     users::{UserError, UserService},
 };
 use dlc_domain::users::{ProfileText, User, UserChange};
@@ -23,6 +24,7 @@ use super::{
     done::Done,
     door::Door,
     fields::Fields,
+    freshness::ReadAfter,
     preconditions::IfMatch,
     problem::{Problem, problems},
     scalars::{ChosenPassword, EXAMPLE_TIME, LongText, TypedPassword},
@@ -149,6 +151,7 @@ impl From<&User> for FoundMe {
 }
 
 problems!(FindMeProblem {
+    400 => "`validation_failed`: `X-Dlc-Read-After` is no position",
     401 => "`authentication_required`, `invalid_token`",
     429 => "`rate_limited`: ask again after `Retry-After` seconds",
     500 => "`internal_error`",
@@ -230,8 +233,14 @@ impl UsersApi {
 impl UsersApi {
     /// Look at one's account
     #[oai(path = "/users/me", method = "get", operation_id = "getMe")]
-    async fn find(&self, who: SignedIn) -> Result<FoundMe, FindMeProblem> {
-        let user = self.users.find(who.0.id).await.map_err(gone)?;
+    async fn find(
+        &self,
+        who: SignedIn,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
+    ) -> Result<FoundMe, FindMeProblem> {
+        let user = self.users.find(who.0.id, fresh.0).await.map_err(gone)?;
         Ok(FoundMe::from(&user))
     }
 
@@ -253,7 +262,7 @@ impl UsersApi {
             is_admin: None,
         };
         fields.passed()?;
-        let user = self.users.find(who.0.id).await.map_err(gone)?;
+        let user = self.users.find(who.0.id, Freshness::Current).await.map_err(gone)?;
         seen.names(&etag(&user))?;
         let caller = self.door.caller(request, Some(&who.0));
         let expected = seen.is_one().then_some(user.updated_at);

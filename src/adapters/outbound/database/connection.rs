@@ -3,7 +3,7 @@
 //! A direct probe goes before the pool, because a pool reports nothing but its own time-out. Both engines end as the same
 //! pair: `rw` for writes and for reads after one's own write, `ro` for other reads. On SQLite these are one writer and a
 //! few read-only readers, since a pool of writers fails most read-then-write transactions whatever the busy timeout; on
-//! PostgreSQL both are the pool, until a replica takes `ro`.
+//! PostgreSQL both are the pool; reads that may be a little old have a replica, where one is attached (`replica`).
 //!
 //! Not here: what an error means (`error.rs`), what a URL means (`url.rs`).
 
@@ -33,6 +33,7 @@ use crate::{
     error,
     held::{Pool, Source},
     keys::KeysAtWork,
+    replica::Attached,
     statistics::Counters,
     turnstile::{Turn, Turnstile},
     url::DatabaseUrl,
@@ -43,7 +44,12 @@ const SQLITE_READERS: u32 = 4;
 /// How long one SQLite connection waits for another one's lock.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that lay idle for longer is pinged before it is used again.
-const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
+pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
+/// Longest time for a question when the server has no limit of its own for statements.
+const UNLIMITED: Duration = Duration::from_secs(30);
+/// What a question may take beyond the server's limit: the limit is the server's to enforce, this one is for a server that
+/// has vanished without a word.
+const SLACK: Duration = Duration::from_secs(1);
 /// Statements slower than this are logged, without their values.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 
@@ -137,6 +143,15 @@ impl DatabaseOptions {
             ("default_transaction_isolation", "read committed"),
         ];
         Ok(options.options(settings))
+    }
+
+    /// The same on a replica, which says no to writes by itself, and so do its sessions if it should be none any more.
+    pub(crate) fn postgres_of_a_replica(&self) -> Result<PgConnectOptions, ConnectError> {
+        let options = self.postgres_of_a_service()?;
+        if self.pooler == Pooler::PgBouncer {
+            return Ok(options);
+        }
+        Ok(options.options([("default_transaction_read_only", "on")]))
     }
 
     /// One connection of its own, outside of any pool.
@@ -327,6 +342,7 @@ struct Inner {
     statement_timeout: Option<Duration>,
     counters: Counters,
     keys: KeysAtWork,
+    replica: Attached,
 }
 
 /// A connected database. Cloning shares the connections.
@@ -407,6 +423,7 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError
         statement_timeout: options.statement_timeout,
         counters: Counters::default(),
         keys: KeysAtWork::default(),
+        replica: Attached::default(),
     })))
 }
 
@@ -458,6 +475,16 @@ impl Database {
         &self.0.ro
     }
 
+    /// A replica, where there is one.
+    pub(crate) fn attached(&self) -> &Attached {
+        &self.0.replica
+    }
+
+    /// The turnstile before [`Self::ro`].
+    pub(crate) fn turnstile_to_read(&self) -> &Turnstile {
+        &self.0.turnstiles.ro
+    }
+
     /// Where reads that need no transaction are asked.
     pub(crate) fn read_source(&self) -> Source {
         let pool = match &self.0.pools {
@@ -480,7 +507,7 @@ impl Database {
         Source {
             pool,
             turnstile: Arc::clone(turnstile),
-            statement_timeout: self.0.statement_timeout,
+            limit: self.0.statement_timeout.map_or(UNLIMITED, |limit| limit + SLACK),
         }
     }
 
@@ -544,6 +571,9 @@ impl Database {
     pub async fn close(&self, limit: Duration) -> bool {
         self.each_turnstile().for_each(Turnstile::close);
         let closing = async {
+            if let Some(replica) = self.0.replica.get() {
+                replica.close().await;
+            }
             match &self.0.pools {
                 Pools::Postgres(pool) => pool.close().await,
                 Pools::Sqlite { writer, readers } => {

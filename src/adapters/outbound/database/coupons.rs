@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use dlc_application::ports::{
     StorageError, StorageErrorKind,
     coupons::{ClaimPosition, ClaimVerdict, CouponRepository, Creation, ListedClaim},
+    freshness::Freshness,
     idempotency::{KeyRefused, Keyed, Repeat},
     inspection::Engine,
 };
@@ -20,6 +21,7 @@ use crate::{
     entity::coupons,
     error, idempotency,
     reads::CouponReads,
+    replica::Link,
     statements::Statement as Kind,
     statistics::Operation,
     transaction::{Transaction, write},
@@ -110,44 +112,55 @@ impl CouponRepository for SeaOrmCouponRepository {
         self.database.counters().observe(Operation::CreateCoupon, create).await
     }
 
-    async fn find(&self, name: &CouponName) -> Result<Option<Coupon>, StorageError> {
-        self.database
-            .counters()
-            .observe(Operation::FindCoupon, self.reads.find(name.clone()))
-            .await
-    }
-
-    async fn find_with_claimants(&self, name: &CouponName) -> Result<Option<(Coupon, Vec<ClaimantId>)>, StorageError> {
-        let connection = self.database.ro();
-        let statement = Statement::from_sql_and_values(
-            connection.get_database_backend(),
-            FIND_WITH_CLAIMANTS,
-            [name.as_str().into()],
-        );
-        let rows = self
-            .database
-            .counters()
-            .observe(Operation::FindCouponWithClaimants, async {
-                let _turn = self.database.turn_to_read().await.map_err(error::storage)?;
-                let (engine, rows) = (self.database.engine(), connection.query_all_raw(statement));
-                let rows = Kind::SELECT_COUPONS_CLAIMS.traced(engine, rows).await;
-                rows.map_err(error::storage)
-            })
-            .await?;
-        let Some(first) = rows.first() else { return Ok(None) };
-        let coupon = coupon_of(first)?;
-        let mut claimants = Vec::with_capacity(rows.len());
-        for row in &rows {
-            if let Some(id) = row.try_get_by_index::<Option<String>>(4).map_err(error::storage)? {
-                let id = ClaimantId::parse(id).map_err(|e| StorageError::new(StorageErrorKind::Other, e))?;
-                claimants.push(id);
+    async fn find(&self, name: &CouponName, freshness: Freshness) -> Result<Option<Coupon>, StorageError> {
+        let find = async {
+            let on_replica = async |link: Arc<Link>| link.coupons().find(name.clone()).await;
+            if let Some(replica) = self.database.attached().get()
+                && let Some(found) = replica.read(freshness, Option::is_some, on_replica).await
+            {
+                return Ok(found);
             }
-        }
-        Ok(Some((coupon, claimants)))
+            self.reads.find(name.clone()).await
+        };
+        self.database.counters().observe(Operation::FindCoupon, find).await
     }
 
-    async fn page(&self, after: Option<&CouponName>, limit: u32) -> Result<Vec<Coupon>, StorageError> {
-        let page = lists::page(&self.database, after, limit);
+    async fn find_with_claimants(
+        &self,
+        name: &CouponName,
+        freshness: Freshness,
+    ) -> Result<Option<(Coupon, Vec<ClaimantId>)>, StorageError> {
+        let find = self.database.read_one(freshness, |reader| async move {
+            let statement = Statement::from_sql_and_values(
+                reader.connection.get_database_backend(),
+                FIND_WITH_CLAIMANTS,
+                [name.as_str().into()],
+            );
+            let (engine, rows) = (self.database.engine(), reader.connection.query_all_raw(statement));
+            let rows = Kind::SELECT_COUPONS_CLAIMS.traced(engine, rows).await;
+            let rows = rows.map_err(error::storage)?;
+            let Some(first) = rows.first() else { return Ok(None) };
+            let coupon = coupon_of(first)?;
+            let mut claimants = Vec::with_capacity(rows.len());
+            for row in &rows {
+                if let Some(id) = row.try_get_by_index::<Option<String>>(4).map_err(error::storage)? {
+                    let id = ClaimantId::parse(id).map_err(|e| StorageError::new(StorageErrorKind::Other, e))?;
+                    claimants.push(id);
+                }
+            }
+            Ok(Some((coupon, claimants)))
+        });
+        let counters = self.database.counters();
+        counters.observe(Operation::FindCouponWithClaimants, find).await
+    }
+
+    async fn page(
+        &self,
+        after: Option<&CouponName>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<Vec<Coupon>, StorageError> {
+        let page = lists::page(&self.database, after, limit, freshness);
         self.database.counters().observe(Operation::PageCoupons, page).await
     }
 
@@ -156,8 +169,9 @@ impl CouponRepository for SeaOrmCouponRepository {
         coupon: &CouponName,
         after: Option<ClaimPosition>,
         limit: u32,
+        freshness: Freshness,
     ) -> Result<Option<Vec<ListedClaim>>, StorageError> {
-        let page = lists::page_of_claims(&self.database, coupon, after, limit);
+        let page = lists::page_of_claims(&self.database, coupon, (after, limit), freshness);
         self.database.counters().observe(Operation::PageClaims, page).await
     }
 

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use dlc_application::ports::{
     StorageError,
+    freshness::Freshness,
     greetings::{GreetingRepository, HistoryPosition, NewGreeting, Recorded},
     idempotency::{KeyRefused, Keyed, Repeat},
 };
@@ -113,15 +114,19 @@ impl GreetingRepository for SeaOrmGreetingRepository {
             .await
     }
 
-    async fn find(&self, owner: UserId, id: GreetingId) -> Result<Option<Greeting>, StorageError> {
-        let find = async {
-            let _turn = self.database.turn_to_read().await.map_err(error::storage)?;
+    async fn find(
+        &self,
+        owner: UserId,
+        id: GreetingId,
+        freshness: Freshness,
+    ) -> Result<Option<Greeting>, StorageError> {
+        let find = self.database.read_one(freshness, |reader| async move {
             let find = greet_history::Entity::find_by_id(id.0)
                 .filter(Column::UserId.eq(owner.0))
-                .one(self.database.ro());
+                .one(&reader.connection);
             let row = Kind::SELECT_GREET_HISTORY.traced(self.database.engine(), find).await;
             Ok(row.map_err(error::storage)?.map(restore))
-        };
+        });
         self.database.counters().observe(Operation::FindGreeting, find).await
     }
 
@@ -130,6 +135,7 @@ impl GreetingRepository for SeaOrmGreetingRepository {
         owner: UserId,
         before: Option<HistoryPosition>,
         limit: u32,
+        freshness: Freshness,
     ) -> Result<Vec<Greeting>, StorageError> {
         // A row without a time has no place in a history; only whoever writes around the service could make one.
         let page = greet_history::Entity::find()
@@ -146,12 +152,14 @@ impl GreetingRepository for SeaOrmGreetingRepository {
             .order_by_desc(Column::CreatedAt)
             .order_by_desc(Column::Id)
             .limit(u64::from(limit));
-        let rows = async {
-            let _turn = self.database.turn_to_read().await.map_err(error::storage)?;
-            let rows = page.all(self.database.ro());
-            let rows = Kind::SELECT_GREET_HISTORY.traced(self.database.engine(), rows).await;
-            Ok(rows.map_err(error::storage)?.into_iter().map(restore).collect())
-        };
+        let rows = self.database.read(freshness, |reader| {
+            let page = page.clone();
+            async move {
+                let rows = page.all(&reader.connection);
+                let rows = Kind::SELECT_GREET_HISTORY.traced(self.database.engine(), rows).await;
+                Ok(rows.map_err(error::storage)?.into_iter().map(restore).collect())
+            }
+        });
         self.database.counters().observe(Operation::PageGreetings, rows).await
     }
 

@@ -9,11 +9,6 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, pool::PoolConnection};
 
 use crate::turnstile::{Turn, Turnstile};
 
-/// Longest time for a question when the server has no limit of its own for statements.
-const UNLIMITED: Duration = Duration::from_secs(30);
-/// What a question may take beyond the server's limit: the limit is the server's to enforce, this one is for a server that
-/// has vanished without a word.
-const SLACK: Duration = Duration::from_secs(1);
 /// How long a connection is kept while nothing is to be done.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -22,7 +17,8 @@ const IDLE: Duration = Duration::from_millis(100);
 pub(crate) struct Source {
     pub(crate) pool: Pool,
     pub(crate) turnstile: Arc<Turnstile>,
-    pub(crate) statement_timeout: Option<Duration>,
+    /// Longest time for one statement, its answer included.
+    pub(crate) limit: Duration,
 }
 
 /// One engine's pool.
@@ -63,11 +59,6 @@ impl Source {
             Pool::Postgres(_) => Engine::Postgres,
             Pool::Sqlite(_) => Engine::Sqlite,
         }
-    }
-
-    /// Longest time for one statement, its answer included.
-    pub(crate) fn limit(&self) -> Duration {
-        self.statement_timeout.map_or(UNLIMITED, |limit| limit + SLACK)
     }
 
     /// Whether somebody waits for a connection.

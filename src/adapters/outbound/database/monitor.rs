@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dlc_application::ports::{
     inspection::Engine,
-    monitoring::{DatabaseMonitor, Durations, OperationStatistics, PoolStatus},
+    monitoring::{DatabaseMonitor, Durations, OperationStatistics, PoolStatus, ReplicaStatus},
 };
 
 use crate::connection::Database;
@@ -36,5 +36,9 @@ impl DatabaseMonitor for SqlMonitor {
 
     fn statistics(&self) -> OperationStatistics {
         self.0.counters().snapshot()
+    }
+
+    fn replica(&self) -> Option<ReplicaStatus> {
+        self.0.attached().get().map(|replica| replica.status())
     }
 }

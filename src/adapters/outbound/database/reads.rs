@@ -147,7 +147,7 @@ async fn answer(source: &Source, mut session: Option<Held>, group: &mut Vec<Read
         asked.await.map_err(failed)
     }
     .instrument(first);
-    match tokio::time::timeout(source.limit(), question).await {
+    match tokio::time::timeout(source.limit, question).await {
         Ok(Ok(mut coupons)) => {
             for read in group.drain(..) {
                 let found = match coupons.get_mut(read.name.as_str()) {

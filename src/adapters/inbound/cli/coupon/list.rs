@@ -1,6 +1,6 @@
 //! `dlc coupon list`
 
-use dlc_application::coupons::CouponService;
+use dlc_application::{coupons::CouponService, ports::freshness::Freshness};
 use dlc_domain::coupons::Coupon;
 use serde_json::{Value, json};
 
@@ -35,7 +35,8 @@ pub(super) async fn list(coupons: &CouponService, args: &ListCouponsArgs, printe
     let more = loop {
         let left = args.limit.map_or(u32::MAX, |limit| limit - listed);
         // One more than is wanted tells whether there are more.
-        let mut page = coupons.page(after.as_ref(), left.saturating_add(1).min(PAGE)).await?;
+        let wanted = left.saturating_add(1).min(PAGE);
+        let mut page = coupons.page(after.as_ref(), wanted, Freshness::Current).await?;
         let is_more = page.len() > left as usize;
         page.truncate(left as usize);
         let Some(last) = page.last() else { break is_more };

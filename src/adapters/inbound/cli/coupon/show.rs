@@ -2,7 +2,7 @@
 
 use dlc_application::{
     coupons::{CouponService, FindCouponError},
-    ports::coupons::ListedClaim,
+    ports::{coupons::ListedClaim, freshness::Freshness},
 };
 use dlc_domain::coupons::{Coupon, CouponName};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ const ALIKE: f64 = 0.6;
 
 pub(super) async fn show(coupons: &CouponService, args: &ShowCouponArgs, printer: Printer) -> Result<Exit, Failure> {
     let name = &args.name;
-    let coupon = match coupons.find(name).await {
+    let coupon = match coupons.find(name, Freshness::Current).await {
         Ok(coupon) => coupon,
         Err(FindCouponError::UnknownCoupon) => return Err(unknown(coupons, name).await),
         Err(error) => return Err(about(name)(error)),
@@ -65,7 +65,7 @@ async fn claims(coupons: &CouponService, args: &ShowCouponArgs, printer: Printer
     let mut table = Table::new(&[("CLAIMED BY", Align::Left), ("AT", Align::Left)], printer);
     let (mut views, mut after) = (Vec::new(), None);
     loop {
-        let page = coupons.page_of_claims(&args.name, after, PAGE);
+        let page = coupons.page_of_claims(&args.name, after, PAGE, Freshness::Current);
         let page = page.await.map_err(about(&args.name))?;
         let Some(last) = page.last() else { break };
         if after.is_none() && args.format == Format::Text {
@@ -94,7 +94,10 @@ fn row(claim: &ListedClaim) -> Vec<String> {
 async fn unknown(coupons: &CouponService, name: &CouponName) -> Failure {
     let failure: Failure = about(name)(FindCouponError::UnknownCoupon);
     // It is a courtesy: whatever goes wrong with it is not what went wrong.
-    let others = coupons.page(None, LOOKED_AT).await.unwrap_or_default();
+    let others = coupons
+        .page(None, LOOKED_AT, Freshness::Current)
+        .await
+        .unwrap_or_default();
     let wanted = name.as_str().to_lowercase();
     let likeness =
         |other: &Coupon| strsim::normalized_damerau_levenshtein(&wanted, &other.name().as_str().to_lowercase());

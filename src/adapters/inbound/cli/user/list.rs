@@ -1,6 +1,9 @@
 //! `dlc user list`
 
-use dlc_application::{ports::users::UserFilter, users::UserService};
+use dlc_application::{
+    ports::{freshness::Freshness, users::UserFilter},
+    users::UserService,
+};
 use dlc_domain::users::User;
 use serde_json::{Value, json};
 
@@ -23,7 +26,7 @@ pub(super) async fn list(users: &UserService, args: &ListUsersArgs, printer: Pri
     let mut rows: Vec<Value> = Vec::new();
     let mut after = None;
     loop {
-        let page = users.page(filter, after, PAGE).await?;
+        let page = users.page(filter, after, PAGE, Freshness::Current).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
         // Not all of each: somebody may have written pages about themself.

@@ -99,7 +99,7 @@ impl Loader {
             while let Some(name) = names.recv().await {
                 // Taken before the question: what is found is as old as that.
                 let now = Instant::now();
-                match tokio::time::timeout(source.limit(), claimants(&source, &name)).await {
+                match tokio::time::timeout(source.limit, claimants(&source, &name)).await {
                     Ok(Ok(claimants)) if !claimants.is_empty() => sold_out.keep(name, claimants, now),
                     // Too many, or not any more, or no answer: the next loser asks again, later.
                     _ => {}

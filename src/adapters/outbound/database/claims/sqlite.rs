@@ -184,7 +184,7 @@ async fn keep(transaction: &mut SqliteConnection, claim: &Claim, keyed: &Keyed<C
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use dlc_application::ports::{StorageErrorKind, coupons::CouponRepository};
+    use dlc_application::ports::{StorageErrorKind, coupons::CouponRepository, freshness::Freshness};
     use dlc_domain::coupons::{ClaimantId, Coupon, CouponName, Stock};
     use sea_orm::ConnectionTrait;
 
@@ -260,7 +260,7 @@ mod tests {
                 Ok(ClaimVerdict::Claimed)
             );
         }
-        let found = coupons.find(&name).await.unwrap().unwrap();
+        let found = coupons.find(&name, Freshness::Current).await.unwrap().unwrap();
         assert_eq!(found.claimed(), granted + 3, "a reader sees what was granted");
     }
     #[tokio::test]
@@ -283,7 +283,8 @@ mod tests {
         assert_eq!(claim(&coupons, "ann").await, Ok(ClaimVerdict::Claimed));
         coupons.create(&coupon("d"), None).await.unwrap();
         for (name, claimed) in [("c", 1), ("d", 0)] {
-            let found = coupons.find(&CouponName::parse(name).unwrap()).await.unwrap();
+            let name = CouponName::parse(name).unwrap();
+            let found = coupons.find(&name, Freshness::Current).await.unwrap();
             assert_eq!(found.map(|coupon| coupon.claimed()), Some(claimed), "a reader sees it");
         }
     }

@@ -65,7 +65,7 @@ impl Store for SqlStore {
             }
         }
         .instrument(first);
-        match tokio::time::timeout(self.source.limit(), committed).await {
+        match tokio::time::timeout(self.source.limit, committed).await {
             Ok(Ok(judged)) => {
                 // Somebody waits for a connection: this lane queues again like everybody else.
                 if !self.source.is_wanted() {

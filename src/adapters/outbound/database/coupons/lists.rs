@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use dlc_application::ports::{
     StorageError, StorageErrorKind,
     coupons::{ClaimPosition, ListedClaim},
+    freshness::Freshness,
 };
 use dlc_domain::coupons::{ClaimantId, Coupon, CouponName};
 use sea_orm::{
@@ -26,6 +27,7 @@ pub(super) async fn page(
     database: &Database,
     after: Option<&CouponName>,
     limit: u32,
+    freshness: Freshness,
 ) -> Result<Vec<Coupon>, StorageError> {
     use coupons::Column;
     // What breaks these rules is no coupon; only whoever writes around the service could make one. The audit names it.
@@ -38,11 +40,16 @@ pub(super) async fn page(
         Some(after) => sound.filter(Column::Name.gt(after.as_str())),
         None => sound,
     };
-    let _turn = database.turn_to_read().await.map_err(error::storage)?;
     let page = page.order_by_asc(Column::Name).limit(u64::from(limit));
-    let rows = Kind::SELECT_COUPONS.traced(database.engine(), page.all(database.ro()));
-    let rows = rows.await.map_err(error::storage)?;
-    rows.into_iter().map(restore).collect()
+    let read = database.read(freshness, |reader| {
+        let page = page.clone();
+        async move {
+            let rows = Kind::SELECT_COUPONS.traced(database.engine(), page.all(&reader.connection));
+            let rows = rows.await.map_err(error::storage)?;
+            rows.into_iter().map(restore).collect()
+        }
+    });
+    read.await
 }
 
 /// Numbers are given out under the coupon's lock, so those of one coupon are in the order in which its claims were committed: none
@@ -50,8 +57,8 @@ pub(super) async fn page(
 pub(super) async fn page_of_claims(
     database: &Database,
     coupon: &CouponName,
-    after: Option<ClaimPosition>,
-    limit: u32,
+    (after, limit): (Option<ClaimPosition>, u32),
+    freshness: Freshness,
 ) -> Result<Option<Vec<ListedClaim>>, StorageError> {
     use claims::Column;
     let page = claims::Entity::find()
@@ -60,25 +67,29 @@ pub(super) async fn page_of_claims(
         .filter(Column::CouponName.eq(coupon.as_str()))
         .filter(Column::Id.gt(after.map_or(0, |after| after.0)))
         .order_by_asc(Column::Id)
-        .limit(u64::from(limit))
-        .into_tuple::<(i32, String, Option<DateTime<Utc>>)>();
-    let _turn = database.turn_to_read().await.map_err(error::storage)?;
-    let (engine, connection) = (database.engine(), database.ro());
-    let rows = Kind::SELECT_CLAIMS.traced(engine, page.all(connection)).await;
-    let rows = rows.map_err(error::storage)?;
-    // A claim has its coupon; only where there is none it has to be asked for. Coupons do not vanish, so later is not too late.
-    if rows.is_empty() {
-        let find = coupons::Entity::find_by_id(coupon.as_str())
-            .select_only()
-            .column(coupons::Column::Name)
-            .into_tuple::<String>()
-            .one(connection);
-        let found = Kind::SELECT_COUPONS.traced(engine, find).await;
-        if found.map_err(error::storage)?.is_none() {
-            return Ok(None);
+        .limit(u64::from(limit));
+    let engine = database.engine();
+    let read = database.read_one(freshness, |reader| {
+        let page = page.clone().into_tuple::<(i32, String, Option<DateTime<Utc>>)>();
+        async move {
+            let rows = Kind::SELECT_CLAIMS.traced(engine, page.all(&reader.connection)).await;
+            let rows = rows.map_err(error::storage)?;
+            // A claim has its coupon; only where there is none it has to be asked for. Coupons do not vanish, so later is not too late.
+            if rows.is_empty() {
+                let find = coupons::Entity::find_by_id(coupon.as_str())
+                    .select_only()
+                    .column(coupons::Column::Name)
+                    .into_tuple::<String>()
+                    .one(&reader.connection);
+                let found = Kind::SELECT_COUPONS.traced(engine, find).await;
+                if found.map_err(error::storage)?.is_none() {
+                    return Ok(None);
+                }
+            }
+            rows.into_iter().map(listed).collect::<Result<_, _>>().map(Some)
         }
-    }
-    rows.into_iter().map(listed).collect::<Result<_, _>>().map(Some)
+    });
+    read.await
 }
 
 /// A claim without a time, which nobody makes but who writes around the service, was made at the beginning of time: whoever has

@@ -5,6 +5,7 @@
 mod certificate;
 mod postgres;
 mod preflight;
+mod replica;
 mod sqlite;
 
 use std::{
@@ -39,6 +40,8 @@ pub struct SqlInspector {
     options: DatabaseOptions,
     migrations: &'static [Migration],
     file_is_open_here: bool,
+    /// A replica for reads, to be looked at, too.
+    replica: Option<DatabaseOptions>,
 }
 
 impl SqlInspector {
@@ -49,6 +52,7 @@ impl SqlInspector {
             options: options.without_time_limits(),
             migrations,
             file_is_open_here: false,
+            replica: None,
         })
     }
 
@@ -67,6 +71,20 @@ impl SqlInspector {
             },
             migrations,
             file_is_open_here: true,
+            replica: None,
+        })
+    }
+
+    /// The same, which looks at a replica for reads, too.
+    #[must_use]
+    pub fn beside(self: Arc<Self>, replica: Option<DatabaseOptions>) -> Arc<Self> {
+        let replica = replica.map(|replica| DatabaseOptions {
+            application_name: self.options.application_name.clone(),
+            ..replica.without_time_limits()
+        });
+        Arc::new(Self {
+            replica,
+            ..Self::clone(&self)
         })
     }
 }
@@ -88,7 +106,15 @@ impl DatabaseInspector for SqlInspector {
             ..Facts::unseen(config)
         };
         match self.options.url.engine() {
-            Engine::Postgres => postgres::inspect(&round, facts).await,
+            Engine::Postgres => {
+                let (facts, replica) = tokio::join!(postgres::inspect(&round, facts), async {
+                    match &self.replica {
+                        Some(replica) => Some(timed(replica::look(&self.options, replica, limit)).await),
+                        None => None,
+                    }
+                });
+                Facts { replica, ..facts }
+            }
             Engine::Sqlite => sqlite::inspect(&round, facts, !self.file_is_open_here).await,
         }
     }

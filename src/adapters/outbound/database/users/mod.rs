@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use dlc_application::ports::{
     StorageError,
     audit::{Act, Action},
+    freshness::Freshness,
     tokens::Digest,
     users::{NewUser, UserChanged, UserCreation, UserFilter, UserRepository},
 };
@@ -44,14 +45,21 @@ impl SeaOrmUserRepository {
         Arc::new(Self { database })
     }
 
-    async fn one(&self, operation: Operation, user: Select<users::Entity>) -> Result<Option<User>, StorageError> {
-        let find = async {
-            let _turn = self.database.turn_to_read().await.map_err(error::storage)?;
-            let find = user.one(self.database.ro());
-            let row = Kind::SELECT_USERS.traced(self.database.engine(), find).await;
-            row.and_then(|row| row.map(accounts::restore).transpose())
-                .map_err(error::storage)
-        };
+    async fn one(
+        &self,
+        operation: Operation,
+        user: Select<users::Entity>,
+        freshness: Freshness,
+    ) -> Result<Option<User>, StorageError> {
+        let find = self.database.read_one(freshness, |reader| {
+            let user = user.clone();
+            async move {
+                let find = user.one(&reader.connection);
+                let row = Kind::SELECT_USERS.traced(self.database.engine(), find).await;
+                row.and_then(|row| row.map(accounts::restore).transpose())
+                    .map_err(error::storage)
+            }
+        });
         self.database.counters().observe(operation, find).await
     }
 
@@ -112,16 +120,23 @@ impl UserRepository for SeaOrmUserRepository {
         .await
     }
 
-    async fn find(&self, id: UserId) -> Result<Option<User>, StorageError> {
-        self.one(Operation::FindUser, users::Entity::find_by_id(id.0)).await
+    async fn find(&self, id: UserId, freshness: Freshness) -> Result<Option<User>, StorageError> {
+        let user = users::Entity::find_by_id(id.0);
+        self.one(Operation::FindUser, user, freshness).await
     }
 
     async fn find_by_name(&self, name: &Username) -> Result<Option<User>, StorageError> {
         let user = users::Entity::find().filter(accounts::is_called(&name.folded()));
-        self.one(Operation::FindUserByName, user).await
+        self.one(Operation::FindUserByName, user, Freshness::Current).await
     }
 
-    async fn page(&self, filter: UserFilter, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StorageError> {
+    async fn page(
+        &self,
+        filter: UserFilter,
+        after: Option<UserId>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<Vec<User>, StorageError> {
         let users = users::Entity::find();
         let users = match filter {
             UserFilter::Active => users.filter(users::Column::DeletedAt.is_null()),
@@ -132,14 +147,16 @@ impl UserRepository for SeaOrmUserRepository {
             Some(after) => users.filter(users::Column::Id.gt(after.0)),
             None => users,
         };
-        let page = async {
-            let _turn = self.database.turn_to_read().await.map_err(error::storage)?;
-            let users = users.order_by_asc(users::Column::Id).limit(u64::from(limit));
-            let rows = users.all(self.database.ro());
-            let rows = Kind::SELECT_USERS.traced(self.database.engine(), rows).await;
-            rows.and_then(|rows| rows.into_iter().map(accounts::restore).collect())
-                .map_err(error::storage)
-        };
+        let users = users.order_by_asc(users::Column::Id).limit(u64::from(limit));
+        let page = self.database.read(freshness, |reader| {
+            let users = users.clone();
+            async move {
+                let rows = users.all(&reader.connection);
+                let rows = Kind::SELECT_USERS.traced(self.database.engine(), rows).await;
+                rows.and_then(|rows| rows.into_iter().map(accounts::restore).collect())
+                    .map_err(error::storage)
+            }
+        });
         self.database.counters().observe(Operation::PageUsers, page).await
     }
 

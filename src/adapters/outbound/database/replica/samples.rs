@@ -1,0 +1,135 @@
+//! Where the primary's log ended, and when that was asked: what a replica that has come so far is as old as.
+//!
+//! Not here: asking (`positions`, `watch`).
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use dlc_application::ports::freshness::Position;
+
+use super::questions::Log;
+
+/// Samples kept; a replica that is behind all of them is behind, and by how much does not matter any more.
+const KEPT: usize = 4096;
+/// Samples closer together than this are as good as one.
+const APART: Duration = Duration::from_millis(10);
+
+/// Where one log ended when.
+#[derive(Debug, Default)]
+pub(super) struct Samples {
+    log: Option<Log>,
+    taken: VecDeque<(Instant, Position)>,
+}
+
+impl Samples {
+    /// Keeps an answer, with the time at which it began to be asked for.
+    pub(super) fn push(&mut self, began: Instant, log: Log, position: Position) {
+        if self.log.as_ref() != Some(&log) {
+            self.log = Some(log);
+            self.taken.clear();
+        }
+        if self
+            .taken
+            .back()
+            .is_some_and(|(last, _)| began.saturating_duration_since(*last) < APART)
+        {
+            return;
+        }
+        if self.taken.len() == KEPT {
+            self.taken.pop_front();
+        }
+        self.taken.push_back((began, position));
+    }
+
+    /// The log that the primary writes; `None` before it was asked.
+    pub(super) fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
+    /// Of which time the primary is shown by whoever has replayed its log so far. What is older than that is forgotten.
+    pub(super) fn reached(&mut self, replayed: Position) -> Option<Instant> {
+        let reached = self.taken.iter().rposition(|(_, position)| *position <= replayed)?;
+        self.taken.drain(..reached);
+        self.taken.front().map(|(began, _)| *began)
+    }
+}
+
+/// The end of the last record, for a place where the next one would begin.
+///
+/// PostgreSQL counts the header of a page that is yet to be begun to the place for the next record, but not to the end of the last
+/// one. After each switch to another file of the log (`archive_timeout` does one every minute) an idle primary would else be ahead
+/// of its replica for ever, by such a header: 24 bytes, 40 at the beginning of a file. No record ends there.
+pub(super) fn end_of_records(next: Position, page: u64, segment: u64) -> Position {
+    let within = |size: u64| next.0.checked_rem(size).unwrap_or_default();
+    let header = if within(segment) < page { 40 } else { 24 };
+    Position(if within(page) == header {
+        next.0 - header
+    } else {
+        next.0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(timeline: u32) -> Log {
+        Log {
+            system: "7".to_owned(),
+            database: "5".to_owned(),
+            timeline,
+        }
+    }
+
+    #[test]
+    fn a_replica_is_as_old_as_the_newest_sample_that_it_has_reached() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut samples = Samples::default();
+        assert_eq!(samples.reached(Position(9)), None);
+        // Two of a time at which nothing was written.
+        for (ms, position) in [(0, 10), (100, 20), (200, 20), (300, 30)] {
+            samples.push(at(ms), log(1), Position(position));
+        }
+        assert_eq!(samples.reached(Position(9)), None, "behind all of them");
+        assert_eq!(samples.reached(Position(15)), Some(at(0)));
+        assert_eq!(samples.reached(Position(20)), Some(at(200)));
+        assert_eq!(
+            samples.reached(Position(29)),
+            Some(at(200)),
+            "it ages while it stands still"
+        );
+        assert_eq!(samples.reached(Position(31)), Some(at(300)));
+    }
+
+    #[test]
+    fn another_log_has_no_samples_yet_and_those_too_close_are_one() {
+        let start = Instant::now();
+        let mut samples = Samples::default();
+        samples.push(start, log(1), Position(10));
+        samples.push(start + APART / 2, log(1), Position(11));
+        assert_eq!(samples.reached(Position(99)), Some(start));
+        samples.push(start + APART, log(2), Position(100));
+        assert_eq!(samples.reached(Position(99)), None);
+        assert_eq!(samples.log(), Some(&log(2)));
+        assert_eq!(samples.reached(Position(100)), Some(start + APART));
+    }
+
+    #[test]
+    fn a_page_that_is_yet_to_be_begun_has_no_record_on_it() {
+        const PAGE: u64 = 8192;
+        const FILE: u64 = 1 << 24;
+        for (next, end) in [
+            (FILE + 40, FILE),
+            (FILE + PAGE + 24, FILE + PAGE),
+            (FILE + PAGE + 40, FILE + PAGE + 40),
+            (FILE + PAGE + 32, FILE + PAGE + 32),
+            (FILE + 48, FILE + 48),
+            (0, 0),
+        ] {
+            assert_eq!(end_of_records(Position(next), PAGE, FILE), Position(end), "{next}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! When each session wrote last, for as long as a replica might not show it.
+//!
+//! By the clock of this process, which costs a write nothing but a look at it. What is older than the replica may be behind is in
+//! every replica that is used, and is forgotten: at most what was written within twice that time is kept.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use dlc_application::ports::freshness::Session;
+
+/// Who wrote when.
+#[derive(Debug)]
+pub(super) struct Writes {
+    kept: Duration,
+    /// Before which nothing was written through this process.
+    began: Instant,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    /// By somebody without a session, who is everybody.
+    anybody: Instant,
+    sessions: HashMap<Session, Instant>,
+    swept: Instant,
+}
+
+impl Writes {
+    pub(super) fn new(kept: Duration, began: Instant) -> Self {
+        let last = Last {
+            anybody: began,
+            sessions: HashMap::new(),
+            swept: began,
+        };
+        Self {
+            kept,
+            began,
+            last: Mutex::new(last),
+        }
+    }
+
+    /// Somebody has written, at the latest now.
+    pub(super) fn note(&self, session: Option<Session>, now: Instant) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two that end at once may come in either order; the later one counts.
+        match session {
+            None => last.anybody = last.anybody.max(now),
+            Some(session) => {
+                let noted = last.sessions.entry(session).or_insert(now);
+                *noted = (*noted).max(now);
+            }
+        }
+        if now.saturating_duration_since(last.swept) > self.kept {
+            last.swept = now;
+            let kept = self.kept;
+            last.sessions
+                .retain(|_, wrote| now.saturating_duration_since(*wrote) <= kept);
+        }
+    }
+
+    /// When a session wrote last, as itself.
+    pub(super) fn of_session(&self, session: Option<Session>) -> Instant {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let wrote = session.and_then(|session| last.sessions.get(&session).copied());
+        wrote.unwrap_or(self.began)
+    }
+
+    /// When a caller may have written last: as itself, or as anybody, such as by signing in.
+    pub(super) fn of_caller(&self, session: Option<Session>) -> Instant {
+        let own = self.of_session(session);
+        own.max(self.last.lock().unwrap_or_else(PoisonError::into_inner).anybody)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEPT: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn a_session_is_bound_by_its_own_writes_and_by_anybodys() {
+        let writes = Writes::new(KEPT, Instant::now());
+        let (ada, bob) = (Some(Session(1)), Some(Session(2)));
+        let (first, second) = (writes.began + KEPT / 4, writes.began + KEPT / 2);
+        writes.note(ada, second);
+        writes.note(ada, first);
+        assert_eq!((writes.of_caller(ada), writes.of_session(ada)), (second, second));
+        assert_eq!(
+            (writes.of_caller(bob), writes.of_caller(None)),
+            (writes.began, writes.began)
+        );
+        writes.note(None, first);
+        assert_eq!(
+            (writes.of_caller(ada), writes.of_caller(bob), writes.of_caller(None)),
+            (second, first, first)
+        );
+        assert_eq!(writes.of_session(bob), writes.began);
+    }
+
+    #[test]
+    fn what_every_replica_shows_is_forgotten() {
+        let writes = Writes::new(KEPT, Instant::now());
+        let at = |kept: u32| writes.began + KEPT * kept + Duration::from_nanos(u64::from(kept));
+        writes.note(Some(Session(1)), at(0));
+        writes.note(Some(Session(2)), at(1));
+        assert_eq!(writes.of_session(Some(Session(1))), writes.began);
+        writes.note(Some(Session(3)), at(2));
+        assert_eq!(writes.last.lock().unwrap().sessions.len(), 1);
+    }
+}
