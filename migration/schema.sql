@@ -13,6 +13,16 @@ CREATE TABLE audit_events (
 CREATE INDEX audit_events_created_at ON audit_events USING btree (created_at);
 CREATE INDEX audit_events_subject_id ON audit_events USING btree (subject_id, created_at);
 
+CREATE TABLE backups (
+    id character varying(36) NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    place text NOT NULL,
+    size bigint NOT NULL,
+    verified_at timestamp with time zone,
+    CONSTRAINT backups_pkey PRIMARY KEY (id)
+);
+CREATE INDEX backups_created_at ON backups USING btree (created_at);
+
 CREATE TABLE bootstrap_metadata (
     bootstrap_version integer NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT now(),

@@ -14,6 +14,16 @@ CREATE INDEX audit_events_created_at ON audit_events (created_at);
 
 CREATE INDEX audit_events_subject_id ON audit_events (subject_id, created_at);
 
+CREATE TABLE backups (
+    id TEXT PRIMARY KEY NOT NULL CHECK (length(id) <= 36),
+    created_at TEXT NOT NULL,
+    place TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    verified_at TEXT
+) STRICT;
+
+CREATE INDEX backups_created_at ON backups (created_at);
+
 CREATE TABLE bootstrap_metadata (
     bootstrap_version INTEGER PRIMARY KEY,
     created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'))

@@ -25,6 +25,7 @@ mod m20261121_000011_create_password_resets;
 mod m20261121_000012_create_audit_events;
 mod m20261121_000013_index_greet_history;
 mod m20261121_000014_tune_sales;
+mod m20261121_000015_create_backups;
 
 /// Every migration, oldest first. A new one is added at the end, and to nothing else.
 pub const MIGRATIONS: &[Migration] = &[
@@ -42,6 +43,7 @@ pub const MIGRATIONS: &[Migration] = &[
     m20261121_000012_create_audit_events::MIGRATION,
     m20261121_000013_index_greet_history::MIGRATION,
     m20261121_000014_tune_sales::MIGRATION,
+    m20261121_000015_create_backups::MIGRATION,
 ];
 
 /// What a migration means for the instances that still run the version before it.

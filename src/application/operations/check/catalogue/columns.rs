@@ -25,7 +25,9 @@ macro_rules! with_needed_columns {
          ('password_resets', 'expires_at'), \
          ('audit_events', 'id'), ('audit_events', 'created_at'), ('audit_events', 'actor'), \
          ('audit_events', 'action'), ('audit_events', 'subject_id'), ('audit_events', 'address'), \
-         ('audit_events', 'request_id')) "
+         ('audit_events', 'request_id'), \
+         ('backups', 'id'), ('backups', 'created_at'), ('backups', 'place'), ('backups', 'size'), \
+         ('backups', 'verified_at')) "
     };
 }
 

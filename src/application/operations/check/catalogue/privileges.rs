@@ -59,7 +59,8 @@ pub(super) const CHECKS: &[Check] = &[
          WHERE (c.relname, p.privilege) NOT IN (('bootstrap_metadata', 'INSERT'), ('bootstrap_metadata', 'UPDATE'), \
              ('bootstrap_metadata', 'DELETE'), ('coupons', 'DELETE'), ('claims', 'UPDATE'), ('claims', 'DELETE'), \
              ('token_versions', 'DELETE'), ('audit_events', 'SELECT'), ('audit_events', 'UPDATE'), \
-             ('audit_events', 'DELETE')) \
+             ('audit_events', 'DELETE'), ('backups', 'SELECT'), ('backups', 'INSERT'), ('backups', 'UPDATE'), \
+             ('backups', 'DELETE')) \
            AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
            AND c.relname IN (SELECT t FROM need) \
            AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, p.privilege) \
