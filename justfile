@@ -59,6 +59,10 @@ test:
 test-only WORD:
     cargo test --test it -- {{WORD}}
 
+# Run the suite on SQLite, on PostgreSQL 15 to 18 and through PgBouncer, and print a table (one row: just test-matrix 18; --write keeps it)
+test-matrix *ARGS:
+    scripts/test-matrix {{ARGS}}
+
 # Lint
 lint:
     cargo clippy --workspace --all-targets -- -D warnings

@@ -1,7 +1,8 @@
 //! The features (`features/*.feature`), told in the words of the product, against the real server on both engines.
 //!
 //! A program of its own, because cucumber silences the panics of the whole process while it runs: other tests would not say why
-//! they fail. `cargo test --test features -- goal` runs the scenarios whose name, or whose feature's name, holds the word.
+//! they fail. `cargo test --test features -- goal` runs the scenarios whose name, or whose feature's name, holds the word;
+//! `--engine=postgres` or `--engine=sqlite` runs them on that engine alone.
 
 // The harness is shared, and a step says that it fails by panicking.
 #![allow(
@@ -67,14 +68,20 @@ async fn run(engine: Engine, words: &[String]) -> (usize, bool) {
 }
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let (options, words): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    let engines: &[Engine] = match options.iter().find_map(|option| option.strip_prefix("--engine=")) {
+        None => &[Engine::Sqlite, Engine::Postgres],
+        Some("sqlite") => &[Engine::Sqlite],
+        Some("postgres") => &[Engine::Postgres],
+        Some(other) => panic!("there is no engine {other}; sqlite and postgres there are"),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     let mut all_well = true;
-    for engine in [Engine::Sqlite, Engine::Postgres] {
-        let (steps, is_well) = runtime.block_on(run(engine, &words));
+    for engine in engines {
+        let (steps, is_well) = runtime.block_on(run(*engine, &words));
         // No features would be as wrong as a failed one.
         all_well &= is_well && (steps > 0 || !words.is_empty());
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection, Row};
 
-use crate::harness::{ALL, Database, Dlc, Engine, PgBouncer, Prepared, Running, Server, program::SLOW};
+use crate::harness::{ALL, Database, Dlc, Engine, PgBouncer, Prepared, Running, Server, postgres, program::SLOW};
 
 const DECLARED: (&str, &str) = ("DLC_DATABASE__POOLER", "pgbouncer");
 
@@ -174,4 +174,16 @@ async fn one_that_hides_is_left_as_it_was_by_looks_and_refused_by_what_needs_a_s
     assert_eq!(database.number("SELECT count(*) FROM coupons").await, 2);
     let refused = hidden().with_migrations("concurrent").run(&["migrate", "up"]).await;
     refused.assert_error(78, "SRV006 session affinity: a transaction pooler is in between");
+}
+
+/// Otherwise `DLC_TEST_POOLER=pgbouncer cargo test` could be green for nothing.
+#[tokio::test]
+async fn a_run_that_asks_for_it_has_its_servers_behind_it() {
+    let server = Server::start(Database::migrated(Engine::Postgres).await).await;
+    let port = match PgBouncer::shared().await {
+        Some(shared) => shared.port(),
+        None => postgres::cluster().await.port,
+    };
+    let place = format!("@127.0.0.1:{port}/{}", server.database.name());
+    assert!(server.log().contains(&place), "{place} is not in {}", server.log());
 }

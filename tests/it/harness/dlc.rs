@@ -109,6 +109,12 @@ impl Dlc {
         self
     }
 
+    /// What a variable is by now.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let last = self.environment.iter().rfind(|(its, _)| its == name);
+        last.map(|(_, value)| value.as_str())
+    }
+
     /// Puts a file into the run's directory.
     pub fn file(self, name: &str, text: &str) -> Self {
         let path = self.directory.path().join(name);

@@ -1,4 +1,5 @@
-//! A real PgBouncer in transaction mode in front of the test's PostgreSQL.
+//! A real PgBouncer in transaction mode in front of the test's PostgreSQL: a test's own, or with `DLC_TEST_POOLER=pgbouncer` one
+//! behind which all servers of the run stand. What is tested of it is not in here.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -7,9 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
-use super::{Database, postgres};
+use super::{Database, Dlc, Engine, postgres};
+
+/// The role of servers behind the shared one. It brings its limits along, because through a pooler nobody can set them.
+const ROLE: &str = "dlc_test_pooled";
 
 /// What it makes of prepared statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +31,11 @@ pub enum Prepared {
 /// A pooler; ends when dropped.
 pub struct PgBouncer {
     port: u16,
+    /// It ends the pooler when its standard input does: with this process at the latest.
     shell: Child,
-    _directory: TempDir,
 }
+
+static SHARED: OnceCell<Option<PgBouncer>> = OnceCell::const_new();
 
 /// The program; `None` where no such one can be had.
 fn program(prepared: Prepared) -> Option<PathBuf> {
@@ -48,14 +54,49 @@ fn program(prepared: Prepared) -> Option<PathBuf> {
 impl PgBouncer {
     /// Starts one; `None` where no such one can be had.
     pub async fn start(prepared: Prepared) -> Option<Self> {
+        Self::start_with(prepared, "").await
+    }
+
+    /// The one of this run, if it was asked for.
+    pub async fn shared() -> Option<&'static Self> {
+        SHARED.get_or_init(Self::start_shared).await.as_ref()
+    }
+
+    async fn start_shared() -> Option<Self> {
+        match std::env::var("DLC_TEST_POOLER").as_deref() {
+            Err(_) | Ok("") => return None,
+            Ok("pgbouncer") => {}
+            Ok(other) => panic!("DLC_TEST_POOLER is {other:?}; pgbouncer is what it can be"),
+        }
+        let password = postgres::PASSWORD.replace('\'', "''");
+        let cluster = postgres::cluster().await;
+        for sql in [
+            format!("CREATE ROLE {ROLE} SUPERUSER LOGIN PASSWORD '{password}'"),
+            format!("ALTER ROLE {ROLE} SET statement_timeout = '5s'"),
+            format!("ALTER ROLE {ROLE} SET lock_timeout = '2s'"),
+            format!("ALTER ROLE {ROLE} SET idle_in_transaction_session_timeout = '10s'"),
+        ] {
+            cluster.execute("postgres", &sql).await;
+        }
+        // Fewer server connections than a service has of its own, so that they are really shared; a crowd of services.
+        let limits = "default_pool_size = 5\nmax_client_conn = 2000\nserver_idle_timeout = 5\n";
+        Some(
+            Self::start_with(Prepared::Known, limits)
+                .await
+                .expect("a PgBouncer; scripts/pgbouncer gets one"),
+        )
+    }
+
+    async fn start_with(prepared: Prepared, limits: &str) -> Option<Self> {
         let cluster = postgres::cluster().await;
         let program = program(prepared)?;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = tempfile::Builder::new()
             .prefix("dlc-test-pgbouncer-")
             .tempdir()
-            .unwrap();
-        let path = directory.path();
+            .unwrap()
+            .keep();
+        let path = directory.as_path();
         let statements = match prepared {
             Prepared::Known => "max_prepared_statements = 100",
             Prepared::KnownAndHidden => {
@@ -66,13 +107,14 @@ impl PgBouncer {
         };
         let ini = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\n{statements}\n",
+             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\n{statements}\n{limits}",
             cluster.port,
             path.display()
         );
         std::fs::write(path.join("pgbouncer.ini"), ini).unwrap();
         let password = postgres::PASSWORD.replace('"', "\"\"");
-        std::fs::write(path.join("users"), format!("\"dlc_test\" \"{password}\"\n")).unwrap();
+        let users = ["dlc_test", ROLE].map(|role| format!("\"{role}\" \"{password}\"\n"));
+        std::fs::write(path.join("users"), users.concat()).unwrap();
         let shell = Command::new("sh")
             .args(["-c", include_str!("pgbouncer.sh")])
             .env("PROGRAM", program)
@@ -89,21 +131,44 @@ impl PgBouncer {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Some(Self {
-            port,
-            shell,
-            _directory: directory,
-        })
+        Some(Self { port, shell })
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The way to a database through it.
     pub fn url(&self, database: &Database) -> String {
+        self.url_as("dlc_test", database)
+    }
+
+    fn url_as(&self, role: &str, database: &Database) -> String {
         let password = postgres::encode(postgres::PASSWORD);
         format!(
-            "postgres://dlc_test:{password}@127.0.0.1:{}/{}",
+            "postgres://{role}:{password}@127.0.0.1:{}/{}",
             self.port,
             database.name()
         )
+    }
+
+    /// A server of that database, behind the pooler of this run; as it was where there is none, and where the test has its own
+    /// idea of where the database is.
+    pub async fn in_front_of(database: &Database, dlc: Dlc) -> Dlc {
+        let as_usual = database.engine == Engine::Postgres
+            && dlc.variable("DATABASE_URL") == Some(&database.url)
+            && dlc.variable("DLC_DATABASE__POOLER").is_none();
+        if !as_usual {
+            return dlc;
+        }
+        match Self::shared().await {
+            Some(shared) => dlc
+                .env("DATABASE_URL", &shared.url_as(ROLE, database))
+                .env("DLC_DATABASE__POOLER", "pgbouncer")
+                .env("DLC_DATABASE__MIGRATION_URL", &database.url),
+            None => dlc,
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 # A PgBouncer that lives exactly as long as whoever holds this script's standard input.
-# Wants: PROGRAM, DIR (with pgbouncer.ini). As root it becomes another user after it has read its files.
+# Wants: PROGRAM, DIR (with pgbouncer.ini; removed at the end). As root it becomes another user after it has read its files.
 set -eu
 user=
 if [ "$(id -u)" = 0 ]; then
@@ -13,3 +13,4 @@ cat >/dev/null
 # Nothing else ends every version at once, clients or not.
 kill -KILL "$server"
 wait "$server" 2>/dev/null || true
+rm -rf "$DIR"

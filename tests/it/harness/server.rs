@@ -14,7 +14,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Database, Dlc, Engine, Finished, OnEngine};
+use super::{Database, Dlc, Engine, Finished, OnEngine, PgBouncer};
 
 /// No server of a test takes longer to start or to stop.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -87,6 +87,7 @@ impl Server {
 
     /// Serves, and returns as soon as the port is open.
     pub async fn start_unready(database: Database, dlc: Dlc, arguments: &[&str]) -> Self {
+        let dlc = PgBouncer::in_front_of(&database, dlc).await;
         let arguments: Vec<&str> = ["serve", "--port", "0"].iter().chain(arguments).copied().collect();
         let mut child = dlc.command(&arguments).spawn().unwrap();
         drop(child.stdin.take());
