@@ -1,16 +1,14 @@
 //! `docs/migrations.md` shows what the program really says: every recipe is replayed.
 
-use regex::Regex;
 use rustix::process::Signal;
 use sqlx::{Connection, Executor, PgConnection};
 
-use crate::harness::{Database, Dlc, Engine};
+use crate::harness::{Console, Database, Document, Engine};
 
-const PATH: &str = "docs/migrations.md";
-
-/// What differs from run to run, in the words of the document.
-fn usual(text: &str) -> String {
-    [
+const DOCUMENT: Document = Document {
+    path: "docs/migrations.md",
+    // In the words of the document.
+    usual: &[
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2027-01-01T09:00:00Z"),
         (r"\(\d+ ms\)", "(3 ms)"),
         (r"\(\d+ ms so far\)", "(0 ms so far)"),
@@ -23,43 +21,8 @@ fn usual(text: &str) -> String {
             r"applied [0-9a-f]{12}, this binary [0-9a-f]{12}",
             "applied 3f6c0e5b9a12, this binary 8d21b7704ce9",
         ),
-    ]
-    .iter()
-    .fold(text.to_owned(), |text, (pattern, usual)| {
-        Regex::new(pattern).unwrap().replace_all(&text, *usual).into_owned()
-    })
-}
-
-/// A console, as a person would copy it.
-#[derive(Default)]
-struct Console(String);
-
-impl Console {
-    async fn run(&mut self, dlc: Dlc, command: &str) {
-        let arguments: Vec<&str> = command.split(' ').skip(1).collect();
-        let finished = dlc.run(&arguments).await;
-        // On a terminal both come in the order of the program; here nothing is written to both but notes before reports.
-        self.0
-            .push_str(&format!("$ {command}\n{}{}", finished.stderr, finished.stdout));
-    }
-
-    /// Asserts that the document shows this under that name; or writes it there with `DLC_UPDATE_SNAPSHOTS=1`.
-    fn assert_replayed(self, name: &str) {
-        let path = format!("{}/{PATH}", env!("CARGO_MANIFEST_DIR"));
-        let document = std::fs::read_to_string(&path).unwrap();
-        let marker = format!("<!-- replayed: {name} -->\n```console\n");
-        let (before, rest) = document
-            .split_once(&marker)
-            .unwrap_or_else(|| panic!("no block is called {name}"));
-        let (kept, after) = rest.split_once("```\n").unwrap();
-        let made = usual(&self.0);
-        if std::env::var_os("DLC_UPDATE_SNAPSHOTS").is_some() {
-            std::fs::write(&path, format!("{before}{marker}{made}```\n{after}")).unwrap();
-            return;
-        }
-        assert_eq!(kept, made, "{PATH}, {name}: `just snapshots` writes it anew");
-    }
-}
+    ],
+};
 
 /// All in one test: in update mode each writes the same file.
 #[tokio::test]
@@ -87,7 +50,7 @@ async fn plan() {
     console
         .run(database.dlc().with_migrations("rewriting"), "dlc migrate plan")
         .await;
-    console.assert_replayed("plan");
+    DOCUMENT.assert_replayed("plan", console);
 }
 
 async fn locked() {
@@ -99,7 +62,7 @@ async fn locked() {
     let dlc = database.dlc().with_migrations("slow");
     console.run(dlc, "dlc migrate up --lock-timeout 300ms").await;
     holder.signal(Signal::KILL);
-    console.assert_replayed("locked");
+    DOCUMENT.assert_replayed("locked", console);
 }
 
 async fn table() {
@@ -115,7 +78,7 @@ async fn table() {
         .env("DLC_MIGRATE__TABLE_LOCK_TIMEOUT", "100ms")
         .env("DLC_MIGRATE__TABLE_LOCK_TRIES", "2");
     console.run(dlc, "dlc migrate up").await;
-    console.assert_replayed("table");
+    DOCUMENT.assert_replayed("table", console);
 }
 
 async fn unfinished() {
@@ -132,7 +95,7 @@ async fn unfinished() {
     console.run(failing(), "dlc migrate status").await;
     database.execute("DELETE FROM claims WHERE user_id = 'b'").await;
     console.run(failing(), "dlc migrate up").await;
-    console.assert_replayed("unfinished");
+    DOCUMENT.assert_replayed("unfinished", console);
 }
 
 async fn edited() {
@@ -144,7 +107,7 @@ async fn edited() {
     console
         .run(database.dlc().with_migrations("reworded"), "dlc migrate repair --yes")
         .await;
-    console.assert_replayed("edited");
+    DOCUMENT.assert_replayed("edited", console);
 }
 
 async fn out_of_order() {
@@ -156,7 +119,7 @@ async fn out_of_order() {
         .await;
     let mut console = Console::default();
     console.run(database.dlc(), "dlc migrate up").await;
-    console.assert_replayed("order");
+    DOCUMENT.assert_replayed("order", console);
 }
 
 async fn older() {
@@ -169,7 +132,7 @@ async fn older() {
         .run(database.dlc(), "dlc migrate down --yes --use-stored-sql")
         .await;
     console.run(database.dlc(), "dlc migrate status --check").await;
-    console.assert_replayed("older");
+    DOCUMENT.assert_replayed("older", console);
 }
 
 async fn drift() {
@@ -180,5 +143,5 @@ async fn drift() {
         .await;
     let mut console = Console::default();
     console.run(database.dlc(), "dlc migrate verify").await;
-    console.assert_replayed("drift");
+    DOCUMENT.assert_replayed("drift", console);
 }

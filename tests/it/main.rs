@@ -32,6 +32,7 @@ mod contract_sessions;
 mod contract_users;
 mod docs;
 mod docs_auth;
+mod docs_data;
 mod docs_data_move;
 mod docs_migrations;
 mod docs_observability;

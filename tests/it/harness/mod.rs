@@ -6,14 +6,17 @@
 //! - [`Server`]: the real binary, serving; [`Https`]: a client for one that speaks TLS.
 //! - [`Browser`]: a real one.
 //! - [`Person`]: somebody with an account of it, signed in.
+//! - [`Console`]: commands as a document shows them.
 //! - [`Collector`]: takes the traces that it sends.
 //! - [`sales::Shop`]: servers at which a crowd claims, in a [`drill`], and the [`ledger`] of what everybody heard.
+//! - [`Service`]: a PostgreSQL as an operator has one.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
 pub mod accounts;
 mod browser;
 pub mod certificates;
 mod collector;
+mod console;
 mod database;
 mod dlc;
 pub mod drill;
@@ -26,11 +29,13 @@ pub mod program;
 mod proxy;
 pub mod sales;
 mod server;
+mod service;
 pub mod snapshot;
 mod terminal;
 
 pub use browser::Browser;
 pub use collector::{Collector, Seen};
+pub use console::{Console, Document};
 pub use database::{Database, Empty, Engine, Holder};
 pub use dlc::{Dlc, Finished, Running};
 pub use https::{Https, HttpsConnection, der};
@@ -38,6 +43,7 @@ pub use people::{PASSWORD, Person};
 pub use pgbouncer::{PgBouncer, Prepared};
 pub use proxy::Proxy;
 pub use server::{Answer, Server, send};
+pub use service::Service;
 pub use terminal::{Terminal, in_a_window_that_closes};
 
 /// A secret that signs nothing but tests.

@@ -49,8 +49,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection without a request stays when the service leaves: its next request may be on its way.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a connection may be without any progress when the service leaves.
-const LEAVING: Duration = Duration::from_secs(1);
+/// How long a connection may be without any progress when the service leaves: longer than it takes a network to send a lost packet
+/// again, which TCP does after a second at first (RFC 6298, 2.1).
+const LEAVING: Duration = Duration::from_secs(3);
 
 /// Smallest write in bytes that counts as something of an answer on a connection of HTTP/2: below are acknowledgements, by which
 /// a client that takes nothing could stay for ever.
