@@ -56,7 +56,8 @@ async fn tables() -> BTreeMap<String, Vec<(String, String)>> {
 /// 1e3 and 1000 are one number.
 fn same_numbers(value: Value) -> Value {
     match value {
-        Value::Number(number) => json!(number.as_f64().unwrap()),
+        // Nor is there a zero below zero.
+        Value::Number(number) => json!(number.as_f64().unwrap() + 0.0),
         Value::Array(values) => values.into_iter().map(same_numbers).collect(),
         Value::Object(members) => members
             .into_iter()
@@ -93,7 +94,11 @@ async fn contents(database: &Database) -> BTreeMap<String, Vec<Vec<String>>> {
                     let time: DateTime<Utc> = value.parse().unwrap_or_else(|_| panic!("{table}: {value}"));
                     *value = time.to_rfc3339_opts(SecondsFormat::Micros, true);
                 } else if kind == "jsonb" && value != "-" {
-                    *value = same_numbers(serde_json::from_str(value).unwrap()).to_string();
+                    // One that is nested too deep for this reader has nothing in it that could be written in two ways.
+                    let Ok(parsed) = serde_json::from_str(value) else {
+                        continue;
+                    };
+                    *value = same_numbers(parsed).to_string();
                     // Members in one order.
                     let sorted: BTreeMap<String, Value> = serde_json::from_str(value).unwrap_or_default();
                     if !sorted.is_empty() {
@@ -229,6 +234,22 @@ async fn rows_in(database: &Database) -> i64 {
     rows
 }
 
+fn files_beside(database: &Database) -> Vec<String> {
+    let entries = std::fs::read_dir(database.file().parent().unwrap()).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until this test's own connections have gone, which end on threads of their own.
+async fn until_closed(database: &Database) {
+    while database.engine == Engine::Sqlite && files_beside(database) != ["dlc_test.db"] {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Neither a table, nor a file.
 async fn assert_untouched(target: &Database) {
     match target.engine {
@@ -249,8 +270,12 @@ on_both_engines! {
         let (source, target) = (Database::migrated(engine).await, Database::empty(other(engine)).await);
         fill(&source).await;
         let before = contents(&source).await;
+        until_closed(&source).await;
         let finished = run_move(&source, &target, &["--format", "json"]).await;
         assert_eq!(finished.code, 0, "{finished:?}");
+        if engine == Engine::Sqlite {
+            assert_eq!(files_beside(&source), ["dlc_test.db"], "files are left beside the source");
+        }
         let report = finished.json();
         assert_eq!((&report["schema"], &report["exit_code"], &report["moved"]), (&json!(1), &json!(0), &json!(true)));
         assert!(report["tables"].as_array().unwrap().iter().all(|table| table["equal"] == json!(true)));
@@ -260,10 +285,6 @@ on_both_engines! {
             assert_eq!(&after[table], rows, "{table}");
         }
         assert_eq!(contents(&source).await, before, "the source was changed");
-        if engine == Engine::Sqlite {
-            let left: Vec<_> = std::fs::read_dir(source.file().parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
-            assert_eq!(left, ["dlc_test.db"], "files are left beside the source");
-        }
         // The doctor looks at sequences on PostgreSQL alone.
         let check = target.dlc().run(&["db", "check", "--require-current", "--strict", "--skip", "BAK001"]).await;
         assert_eq!(check.code, 0, "{check:?}");
@@ -278,14 +299,13 @@ on_both_engines! {
         let taken = server.register("ANN").await;
         assert_eq!(taken.status, 409, "{taken:?}");
         let greeting = server.post("/api/v1/greetings", json!({"name": "x"})).await;
-        assert!(greeting.status < 500, "{greeting:?}");
+        assert_eq!(greeting.status, 201, "{greeting:?}");
         let party = "🎉".repeat(255);
         let claim = server.post("/api/coupons/claim", json!({"user_id": "next", "coupon_name": party})).await;
         assert_eq!(claim.status, 201, "{claim:?}");
         let target = server.stopped().await;
         assert_eq!(target.number("SELECT max(id) FROM claims").await, 1001);
-        target.execute("INSERT INTO greet_history (message) VALUES ('next')").await;
-        assert_eq!(target.number("SELECT id FROM greet_history WHERE message = 'next'").await, 2001);
+        assert_eq!(target.number("SELECT min(id) FROM greet_history WHERE id > 12").await, 2001);
         let audits = "SELECT count(*) FROM audit_events WHERE id > 9223372036854770000";
         assert!(target.number(audits).await > 0);
     }
@@ -396,7 +416,7 @@ on_both_engines! {
         assert_eq!(finished.code, 0, "{finished:?}");
         assert!(finished.stderr.contains("the source is in use"), "{finished:?}");
         if engine == Engine::Sqlite {
-            assert!(finished.stderr.contains("was not moved"), "{finished:?}");
+            assert!(finished.stdout.contains("was not moved"), "{finished:?}");
         }
         let audit = target.dlc().run(&["coupon", "audit"]).await;
         assert_eq!(audit.code, 0, "{audit:?}");
@@ -507,7 +527,7 @@ async fn what_postgresql_would_refuse_is_told_before_anything_is_copied() {
         "audit_events 401: subject_id is beyond an integer of 32 bits",
         "claims its sequence: id is at 2147483648",
     ] {
-        assert!(finished.stdout.contains(line), "{line:?} is not in {}", finished.stdout);
+        assert!(finished.stdout.contains(line), "{line:?} is not in {finished:?}");
     }
     assert!(finished.stdout.contains("nothing was copied"), "{finished:?}");
     assert_untouched(&target).await;
@@ -545,11 +565,7 @@ async fn names_that_are_one_by_the_targets_rules_are_told() {
     for key in [102, 103, 104] {
         let line =
             format!("users {key}: username is another row's too, by what the target takes for upper and lower case");
-        assert!(
-            finished.stdout.contains(&line),
-            "{line:?} is not in {}",
-            finished.stdout
-        );
+        assert!(finished.stdout.contains(&line), "{line:?} is not in {finished:?}");
     }
     assert!(finished.stdout.contains("would refuse 3 values"), "{finished:?}");
     cluster.remove(&name).await;
@@ -589,7 +605,7 @@ async fn what_sqlite_would_refuse_is_told_before_anything_is_copied() {
         "claims 301: coupon_name refers to a row of coupons that does not exist",
         "coupons less: breaks CHECK",
     ] {
-        assert!(finished.stdout.contains(line), "{line:?} is not in {}", finished.stdout);
+        assert!(finished.stdout.contains(line), "{line:?} is not in {finished:?}");
     }
     assert_untouched(&target).await;
 }

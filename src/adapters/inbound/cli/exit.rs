@@ -559,6 +559,46 @@ mod tests {
         );
     }
 
+    #[test]
+    fn every_failure_of_a_move_has_its_exit_code() {
+        let words = || vec!["users".to_owned(), "claims".to_owned()];
+        let failed = |side, failure| MoveError::Failed {
+            side,
+            failure,
+            cause: "words".to_owned(),
+        };
+        let table: Vec<String> = [
+            MoveError::SameEngine("SQLite"),
+            MoveError::Connect(ConnectError {
+                failure: ConnectFailure::Refused,
+                target: "postgres://ann@db/shop".into(),
+                cause: "connection refused".into(),
+                hint: Some("is the server running there?".into()),
+            }),
+            MoveError::Schema {
+                side: Side::Target,
+                error: MigrateError::Privilege { cause: "words".into() },
+            },
+            MoveError::NeverMigrated,
+            MoveError::Pending(2),
+            MoveError::NotEmpty(words()),
+            MoveError::StructureDiffers(vec!["users.extra is only in the source".into()]),
+            MoveError::Encoding("LATIN1".into()),
+            MoveError::TargetBusy("other sessions write to its tables".into()),
+            MoveError::Refused {
+                table: "users".into(),
+                cause: "words".into(),
+            },
+            MoveError::Differs(words()),
+            failed(Side::Source, ConnectFailure::Other),
+            failed(Side::Target, ConnectFailure::Lost),
+        ]
+        .map(Failure::from)
+        .map(line)
+        .into();
+        insta::assert_snapshot!(table.join("\n"));
+    }
+
     fn line(failure: Failure) -> String {
         let hint = failure.hint.unwrap_or_default();
         format!(

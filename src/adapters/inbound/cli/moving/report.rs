@@ -48,7 +48,7 @@ pub(super) fn text(moved: &Moved, [from, to]: [&str; 2], printer: Printer) {
         grouped(moved.rows()),
         grouped(rate(moved))
     ));
-    printer.note(if moved.written_meanwhile {
+    printer.line(if moved.written_meanwhile {
         "somebody has written to the source in the meantime, and that was not moved: stop the service, empty the target, and move again"
     } else {
         "what is written to the source from now on is not moved"
@@ -73,7 +73,7 @@ fn refused(moved: &Moved, printer: Printer) {
         grouped(total),
         grouped(moved.rows())
     ));
-    printer.note("mend them in the source, then run the command again");
+    printer.line("mend them in the source, then run the command again");
 }
 
 fn line(refusal: &Refusal) -> String {

@@ -124,6 +124,12 @@ fn foreign_key(definition: &str) -> Option<ForeignKey> {
     })
 }
 
+/// The condition of `CHECK (…) NOT VALID`, in its parentheses.
+fn condition(definition: &str) -> Option<String> {
+    let condition = definition.strip_prefix("CHECK ")?;
+    Some(condition[..=condition.rfind(')')?].to_owned())
+}
+
 /// The column of `CREATE UNIQUE INDEX … (lower((username)::text))`.
 fn unique_lower(definition: &str) -> Option<String> {
     let expression = definition
@@ -164,10 +170,7 @@ pub(super) fn tables(objects: &[SchemaObject]) -> Result<Vec<Table>, String> {
             name: object.name.clone(),
             key,
             foreign_keys: constraints().filter_map(foreign_key).collect(),
-            checks: constraints()
-                .filter_map(|definition| definition.strip_prefix("CHECK "))
-                .map(str::to_owned)
-                .collect(),
+            checks: constraints().filter_map(condition).collect(),
             unique_lower: of(ObjectKind::Index)
                 .filter_map(|o| unique_lower(&o.definition))
                 .collect(),
@@ -254,7 +257,7 @@ mod tests {
                 "timestamp with time zone DEFAULT now()",
             ),
             object("parent", ObjectKind::Constraint, "p", "PRIMARY KEY (name)"),
-            object("parent", ObjectKind::Constraint, "c", "CHECK ((amount > 0))"),
+            object("parent", ObjectKind::Constraint, "c", "CHECK ((amount > 0)) NOT VALID"),
             object(
                 "parent",
                 ObjectKind::Index,
