@@ -100,6 +100,10 @@ bench-signin *ARGS:
 bench-claims *ARGS:
     scripts/bench-claims {{ARGS}}
 
+# Time `dlc db move` with a million rows, both ways, beside the plainest copy that the engines' own programs can make
+bench-move *ARGS:
+    scripts/bench-move {{ARGS}}
+
 # Send 10,000 hostile requests, made from the OpenAPI document, to dlc on both databases (fewer: just fuzz 1000)
 fuzz *ARGS:
     scripts/fuzz {{ARGS}}

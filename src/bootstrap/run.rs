@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     accounts::{fit_database, with_database},
-    doctor, serve, services,
+    doctor, moves, serve, services,
 };
 use crate::{
     adapters::{
@@ -26,13 +26,13 @@ use crate::{
             cli::{
                 args::{
                     AuthCommand, BenchCommand, CheckArgs, ClaimsArgs, Cli, Color, Command, ConfigCommand,
-                    CouponCommand, DbCommand, DocumentFormat, Format, Global, GreetCommand, MigrateCommand, PlanArgs,
-                    ServeArgs, UserCommand,
+                    CouponCommand, DbCommand, DocumentFormat, Format, Global, GreetCommand, MigrateCommand, MoveArgs,
+                    PlanArgs, ServeArgs, UserCommand,
                 },
                 auth, bench, check, config as config_command,
                 coupon::{self, Errand},
                 exit::{Exit, Failure},
-                greet, health, migrate,
+                greet, health, migrate, moving,
                 printer::Printer,
                 user::{self, Registry},
             },
@@ -168,6 +168,7 @@ impl Session {
             }
             Command::Migrate(command) => self.migrate(command),
             Command::Db(DbCommand::Check(args)) => self.check(args),
+            Command::Db(DbCommand::Move(args)) => self.move_database(&args),
             Command::User(command) => self.user(command),
             Command::Coupon(command) => self.coupon(command),
             Command::Greet(GreetCommand::Prune(args)) => {
@@ -366,6 +367,15 @@ impl Session {
         };
         let inspector = inspector.map(|inspector| inspector as Arc<dyn DatabaseInspector>);
         block_on(interruptible(check::run(inspector, facts, args, self.printer)))
+    }
+
+    fn move_database(&self, args: &MoveArgs) -> Result<Exit, Failure> {
+        let config = self.config(Vec::new(), None)?;
+        self.log(&config);
+        let ends = moves::ends(&config, args)?;
+        let mover = moves::mover(&config, &ends, self.migrations);
+        let moving = moving::run(&mover, ends.redacted(), args, self.printer);
+        self.told("db move", args.format, block_on(interruptible(moving)))
     }
 
     fn config_command(&self, command: ConfigCommand) -> Result<Exit, Failure> {

@@ -153,7 +153,7 @@ pub(super) fn migrator_on_clone(
     Ok(SqlMigrator::new(&options, migrator_settings(config, migrations)))
 }
 
-fn migrator_settings(config: &Config, migrations: &'static [Migration]) -> MigratorSettings {
+pub(super) fn migrator_settings(config: &Config, migrations: &'static [Migration]) -> MigratorSettings {
     MigratorSettings {
         migrations,
         lock_timeout: config.migrate.lock_timeout,

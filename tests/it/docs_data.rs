@@ -25,6 +25,7 @@ fn packaged_programs() -> PathBuf {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_recipe_does_what_it_says() {
     a_moment_before_the_accident_is_restored().await;
+    crate::docs_data_move::everything_is_moved_to_the_other_engine().await;
 }
 
 async fn a_moment_before_the_accident_is_restored() {

@@ -3,4 +3,5 @@
 pub mod books;
 pub mod check;
 pub mod migrate;
+pub mod moving;
 pub mod readiness;

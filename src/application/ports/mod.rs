@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod inspection;
 pub mod migrations;
 pub mod monitoring;
+pub mod moving;
 pub mod passwords;
 pub mod sessions;
 mod storage;

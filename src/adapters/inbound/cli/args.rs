@@ -4,6 +4,7 @@ mod accounts;
 mod bench;
 mod coupons;
 mod db;
+mod moving;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -15,6 +16,7 @@ pub use accounts::{
 pub use bench::{BenchCommand, ClaimsArgs};
 pub use coupons::{AuditCouponsArgs, CouponCommand, CreateCouponArgs, ListCouponsArgs, ShowCouponArgs};
 pub use db::{CheckArgs, CheckFormat, DbCommand, FailOn, Threshold};
+pub use moving::MoveArgs;
 
 use crate::config::Profile;
 
@@ -92,7 +94,7 @@ pub enum Command {
     /// Look after the schema: up, down, status, plan, verify, repair
     #[command(subcommand)]
     Migrate(MigrateCommand),
-    /// Look after the database: check
+    /// Look after the database: check, move
     #[command(subcommand)]
     Db(DbCommand),
     /// Look after accounts: create, list, show, disable, restore, allow-reset, purge

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod greet;
 pub mod health;
 pub mod migrate;
+pub mod moving;
 mod once;
 mod password;
 pub mod printer;

@@ -256,6 +256,23 @@ pub(crate) fn is_missing_table(error: &sqlx::Error) -> bool {
     }
 }
 
+/// What an error of SQLite's is that did not come by the usual driver, and its words.
+pub(crate) fn of_sqlite(error: &rusqlite::Error) -> (ConnectFailure, String) {
+    use rusqlite::ErrorCode as Code;
+    let failure = match error.sqlite_error_code() {
+        Some(Code::CannotOpen) => ConnectFailure::FileMissing,
+        Some(Code::PermissionDenied | Code::ReadOnly) => ConnectFailure::FilePermission,
+        Some(Code::NotADatabase | Code::DatabaseCorrupt) => ConnectFailure::NotADatabase,
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => ConnectFailure::TimedOut,
+        _ => ConnectFailure::Other,
+    };
+    let words = match error {
+        rusqlite::Error::SqliteFailure(_, Some(words)) => words.clone(),
+        other => other.to_string(),
+    };
+    (failure, words)
+}
+
 /// The server's own words, without the driver's.
 pub(crate) fn words(error: &sqlx::Error) -> String {
     match error {

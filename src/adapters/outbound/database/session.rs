@@ -113,6 +113,14 @@ impl Session {
         Ok(Self::Sqlite(options.sqlite_session(sqlite).await?))
     }
 
+    /// The driver's own connection, for what is no question.
+    pub(crate) fn postgres(&mut self) -> Option<&mut PgConnection> {
+        match self {
+            Self::Postgres(session) => Some(session),
+            Self::Sqlite(_) => None,
+        }
+    }
+
     pub(crate) fn engine(&self) -> Engine {
         match self {
             Self::Postgres(_) => Engine::Postgres,

@@ -83,6 +83,15 @@ enum Kind {
 }
 
 impl DatabaseUrl {
+    /// A file of SQLite's that nobody has named.
+    pub(crate) fn of_file(path: PathBuf) -> Self {
+        Self {
+            redacted: format!("sqlite://{}", path.display()),
+            kind: Kind::Sqlite { path, create: true },
+            stripped_driver: None,
+        }
+    }
+
     /// Its engine.
     #[must_use]
     pub fn engine(&self) -> Engine {

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::moving::MoveArgs;
+
 /// `dlc db …`
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
     /// Examine the database layer by layer and say what to do next; changes nothing
     Check(CheckArgs),
+    /// Move all rows to an empty database of the other engine, whole or not at all: SQLite to PostgreSQL, or back
+    Move(MoveArgs),
 }
 
 /// `dlc db check`

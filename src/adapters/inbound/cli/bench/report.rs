@@ -268,7 +268,7 @@ fn grouped_pieces(count: i32) -> String {
 }
 
 /// A number that can be read: 1,234,567.
-pub(super) fn grouped(number: u64) -> String {
+pub(in crate::adapters::inbound::cli) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

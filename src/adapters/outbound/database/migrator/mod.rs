@@ -22,7 +22,7 @@ use std::{
 
 use async_trait::async_trait;
 use dlc_application::{
-    operations::migrate::{History, Known, Plan},
+    operations::migrate::{History, Known, Plan, SchemaObject},
     ports::{
         inspection::Engine,
         migrations::{
@@ -89,6 +89,11 @@ impl SqlMigrator {
 
     fn engine(&self) -> Engine {
         self.options.url.engine()
+    }
+
+    /// What all migrations of this binary make, object by object, without anything of it being made.
+    pub(crate) async fn blueprint(&self) -> Result<Vec<SchemaObject>, MigrateError> {
+        verify::blueprint(self).await
     }
 
     fn known(&self) -> Vec<Known> {

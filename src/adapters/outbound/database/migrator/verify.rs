@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use dlc_application::{
-    operations::migrate::{Difference, History, MigrationState, Target, differences},
+    operations::migrate::{Difference, History, MigrationState, SchemaObject, Target, differences},
     ports::{
         inspection::Engine,
         migrations::{MigrateError, MigrationObserver, Repair, RunRequest, UpRequest, Verification},
@@ -19,6 +19,17 @@ use crate::{
     schema::{catalogue, history, work},
     session::Session,
 };
+
+/// What all migrations of this binary make, object by object, without anything of it being made.
+pub(super) async fn blueprint(migrator: &SqlMigrator) -> Result<Vec<SchemaObject>, MigrateError> {
+    let mut scratch = Scratch::open(migrator).await?;
+    for known in migrator.settings.migrations {
+        scratch.apply(&work::up(known, migrator.engine())).await?;
+    }
+    let objects = scratch.objects().await?;
+    scratch.close().await;
+    Ok(objects)
+}
 
 /// What the live schema lacks, or has beyond, what these migrations make.
 async fn drift(
