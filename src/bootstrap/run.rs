@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     accounts::{fit_database, with_database},
-    doctor, serve, services,
+    backups, doctor, serve, services,
 };
 use crate::{
     adapters::{
@@ -168,6 +168,7 @@ impl Session {
             }
             Command::Migrate(command) => self.migrate(command),
             Command::Db(DbCommand::Check(args)) => self.check(args),
+            Command::Db(command) => self.backups(command),
             Command::User(command) => self.user(command),
             Command::Coupon(command) => self.coupon(command),
             Command::Greet(GreetCommand::Prune(args)) => {
@@ -365,6 +366,31 @@ impl Session {
         };
         let inspector = inspector.map(|inspector| inspector as Arc<dyn DatabaseInspector>);
         block_on(interruptible(check::run(inspector, facts, args, self.printer)))
+    }
+
+    fn backups(&self, command: DbCommand) -> Result<Exit, Failure> {
+        let config = self.config(Vec::new(), None)?;
+        self.log(&config);
+        let environment = &self.environment;
+        let (migrations, printer) = (self.migrations, self.printer);
+        match command {
+            DbCommand::Check(args) => self.check(args),
+            DbCommand::Backup(args) => {
+                let format = args.format;
+                let done = block_on(backups::backup(&config, args, migrations, environment, printer));
+                self.told("db backup", format, done)
+            }
+            DbCommand::Verify(args) => {
+                let format = args.format;
+                let done = block_on(backups::verify(&config, args, migrations, environment, printer));
+                self.told("db verify", format, done)
+            }
+            DbCommand::Restore(args) => {
+                let format = args.format;
+                let done = block_on(backups::restore(&config, args, migrations, environment, printer));
+                self.told("db restore", format, done)
+            }
+        }
     }
 
     fn config_command(&self, command: ConfigCommand) -> Result<Exit, Failure> {

@@ -4,11 +4,19 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::backups::{BackupArgs, RestoreArgs, VerifyBackupArgs};
+
 /// `dlc db …`
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {
     /// Examine the database layer by layer and say what to do next; changes nothing
     Check(CheckArgs),
+    /// Copy the database into a file while it is in use, with a manifest beside it
+    Backup(BackupArgs),
+    /// Restore a backup into a scratch database, compare and audit it, drop the scratch again
+    Verify(VerifyBackupArgs),
+    /// Restore a backup into an empty database, or in place of another one, and verify it there
+    Restore(RestoreArgs),
 }
 
 /// `dlc db check`
