@@ -37,6 +37,7 @@ mod docs_data;
 mod docs_data_backups;
 mod docs_migrations;
 mod docs_observability;
+mod drill_backups;
 mod drill_claims_crowds;
 mod drill_claims_hangups;
 mod drill_claims_instances;
