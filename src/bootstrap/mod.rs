@@ -4,6 +4,7 @@
 //! `services`, `doctor`, `moves` and `tls` make adapters out of settings; `serve` is the service's life from the first signal handler to the last closed connection.
 
 mod accounts;
+mod backups;
 mod doctor;
 mod forgetting;
 mod moves;

@@ -33,6 +33,7 @@ fn named(config: &Config, flag: &str, url: &str) -> Result<DatabaseOptions, Fail
         url,
         source: flag.to_owned(),
         migration_url: None,
+        replica_url: None,
         is_embedded_default: false,
         sample_password: false,
     };

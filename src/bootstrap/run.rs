@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     accounts::{fit_database, with_database},
-    doctor, moves, serve, services,
+    backups, doctor, moves, serve, services,
 };
 use crate::{
     adapters::{
@@ -26,8 +26,8 @@ use crate::{
             cli::{
                 args::{
                     AuthCommand, BenchCommand, CheckArgs, ClaimsArgs, Cli, Color, Command, ConfigCommand,
-                    CouponCommand, DbCommand, DocumentFormat, Format, Global, GreetCommand, MigrateCommand, MoveArgs,
-                    PlanArgs, ServeArgs, UserCommand,
+                    CouponCommand, DbCommand, DocumentFormat, Format, Global, GreetCommand, MigrateCommand, PlanArgs,
+                    ServeArgs, UserCommand,
                 },
                 auth, bench, check, config as config_command,
                 coupon::{self, Errand},
@@ -168,7 +168,7 @@ impl Session {
             }
             Command::Migrate(command) => self.migrate(command),
             Command::Db(DbCommand::Check(args)) => self.check(args),
-            Command::Db(DbCommand::Move(args)) => self.move_database(&args),
+            Command::Db(command) => self.database(command),
             Command::User(command) => self.user(command),
             Command::Coupon(command) => self.coupon(command),
             Command::Greet(GreetCommand::Prune(args)) => {
@@ -369,13 +369,39 @@ impl Session {
         block_on(interruptible(check::run(inspector, facts, args, self.printer)))
     }
 
-    fn move_database(&self, args: &MoveArgs) -> Result<Exit, Failure> {
-        let config = self.config(Vec::new(), None)?;
-        self.log(&config);
-        let ends = moves::ends(&config, args)?;
-        let mover = moves::mover(&config, &ends, self.migrations);
-        let moving = moving::run(&mover, ends.redacted(), args, self.printer);
-        self.told("db move", args.format, block_on(interruptible(moving)))
+    fn database(&self, command: DbCommand) -> Result<Exit, Failure> {
+        let config = || {
+            let config = self.config(Vec::new(), None)?;
+            self.log(&config);
+            Ok::<_, Failure>(config)
+        };
+        let (environment, migrations, printer) = (&self.environment, self.migrations, self.printer);
+        match command {
+            // What is wrong with the configuration is among what it tells.
+            DbCommand::Check(args) => self.check(args),
+            DbCommand::Backup(args) => {
+                let (config, format) = (config()?, args.format);
+                let done = block_on(backups::backup(&config, args, migrations, environment, printer));
+                self.told("db backup", format, done)
+            }
+            DbCommand::Verify(args) => {
+                let (config, format) = (config()?, args.format);
+                let done = block_on(backups::verify(&config, args, migrations, environment, printer));
+                self.told("db verify", format, done)
+            }
+            DbCommand::Restore(args) => {
+                let (config, format) = (config()?, args.format);
+                let done = block_on(backups::restore(&config, args, migrations, environment, printer));
+                self.told("db restore", format, done)
+            }
+            DbCommand::Move(args) => {
+                let config = config()?;
+                let ends = moves::ends(&config, &args)?;
+                let mover = moves::mover(&config, &ends, migrations);
+                let moving = moving::run(&mover, ends.redacted(), &args, printer);
+                self.told("db move", args.format, block_on(interruptible(moving)))
+            }
+        }
     }
 
     fn config_command(&self, command: ConfigCommand) -> Result<Exit, Failure> {

@@ -5,6 +5,7 @@
 //! once, with its documentation and its default. Nobody inward imports this module; the environment comes in as an argument.
 
 pub mod auth;
+pub mod backup;
 pub mod coupons;
 pub mod database;
 pub mod layers;
@@ -21,6 +22,7 @@ pub mod tls;
 pub mod traces;
 
 pub use auth::AuthConfig;
+pub use backup::BackupConfig;
 pub use coupons::CouponsConfig;
 pub use database::{DatabaseConfig, SelectedDatabase};
 pub use layers::{Flag, Sources};
@@ -49,6 +51,7 @@ pub const SECTIONS: &[Section] = &[
     TlsConfig::SECTION,
     DatabaseConfig::SECTION,
     MigrateConfig::SECTION,
+    BackupConfig::SECTION,
     AuthConfig::SECTION,
     CouponsConfig::SECTION,
     LogConfig::SECTION,
@@ -75,6 +78,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Migrations.
     pub migrate: MigrateConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Who may do what.
     pub auth: AuthConfig,
     /// Coupons and their claims.
@@ -157,6 +162,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let tls = TlsConfig::read(&mut reader);
     let database = DatabaseConfig::read(&mut reader);
     let migrate = MigrateConfig::read(&mut reader);
+    let backup = BackupConfig::read(&mut reader);
     let auth = AuthConfig::read(&mut reader);
     let coupons = CouponsConfig::read(&mut reader);
     let log = LogConfig::read(&mut reader);
@@ -171,6 +177,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         tls,
         database,
         migrate,
+        backup,
         auth,
         coupons,
         log,

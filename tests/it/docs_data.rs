@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::harness::{Console, Document, Service, postgres};
+use crate::{
+    docs_data_backups,
+    harness::{Console, Document, Service, postgres},
+};
 
 const DOCUMENT: Document = Document {
     path: "docs/data.md",
-    usual: &[],
+    usual: docs_data_backups::USUAL,
 };
 
 /// Programs of the server that came with the packages of the machine, as pgBackRest did: an older one knows no newer server.
@@ -24,6 +27,7 @@ fn packaged_programs() -> PathBuf {
 /// All in one test: in update mode each writes the same file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_recipe_does_what_it_says() {
+    docs_data_backups::a_backup_is_made_verified_and_restored(DOCUMENT).await;
     a_moment_before_the_accident_is_restored().await;
     crate::docs_data_move::everything_is_moved_to_the_other_engine().await;
 }

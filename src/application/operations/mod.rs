@@ -1,5 +1,6 @@
 //! The operator's use cases: what is decided about a database, without a line of SQL but questions, as data.
 
+pub mod backups;
 pub mod books;
 pub mod check;
 pub mod migrate;

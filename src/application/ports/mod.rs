@@ -1,6 +1,7 @@
 //! Every trait that the outside satisfies, one file per collaborator, with the errors that travel through them.
 
 pub mod audit;
+pub mod backups;
 pub mod books;
 pub mod clock;
 pub mod connection;

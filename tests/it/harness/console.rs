@@ -1,5 +1,7 @@
 //! A console in a document: what a person would copy, replayed and held against what is kept.
 
+use std::borrow::Borrow;
+
 use regex::Regex;
 
 use super::Dlc;
@@ -54,9 +56,9 @@ impl Document {
 
 impl Console {
     /// Runs a command of dlc's, and notes what it says.
-    pub async fn run(&mut self, dlc: Dlc, command: &str) {
+    pub async fn run(&mut self, dlc: impl Borrow<Dlc>, command: &str) {
         let arguments: Vec<&str> = command.split(' ').skip(1).collect();
-        let finished = dlc.run(&arguments).await;
+        let finished = dlc.borrow().run(&arguments).await;
         // On a terminal both come in the order of the program; here nothing is written to both but notes before reports.
         self.0
             .push_str(&format!("$ {command}\n{}{}", finished.stderr, finished.stdout));

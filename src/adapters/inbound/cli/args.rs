@@ -1,6 +1,7 @@
 //! What can be typed. The doc comments are the help texts.
 
 mod accounts;
+mod backups;
 mod bench;
 mod coupons;
 mod db;
@@ -13,6 +14,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub use accounts::{
     CreateUserArgs, GreetCommand, ListUsersArgs, PruneArgs, PurgeUsersArgs, UserArgs, UserCommand, When,
 };
+pub use backups::{BackupArgs, RestoreArgs, VerifyBackupArgs};
 pub use bench::{BenchCommand, ClaimsArgs};
 pub use coupons::{AuditCouponsArgs, CouponCommand, CreateCouponArgs, ListCouponsArgs, ShowCouponArgs};
 pub use db::{CheckArgs, CheckFormat, DbCommand, FailOn, Threshold};
@@ -94,7 +96,7 @@ pub enum Command {
     /// Look after the schema: up, down, status, plan, verify, repair
     #[command(subcommand)]
     Migrate(MigrateCommand),
-    /// Look after the database: check, move
+    /// Look after the database: check, backup, verify, restore, move
     #[command(subcommand)]
     Db(DbCommand),
     /// Look after accounts: create, list, show, disable, restore, allow-reset, purge

@@ -1,5 +1,7 @@
 //! Exit codes, and the one place that decides which failure gets which.
 
+mod backups;
+
 use dlc_application::{
     coupons::{CreateCouponError, FindCouponError},
     operations::{

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod check;
 pub mod config;
 pub mod coupon;
+pub mod db;
 pub mod exit;
 pub mod greet;
 pub mod health;

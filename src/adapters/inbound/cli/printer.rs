@@ -157,6 +157,19 @@ impl Printer {
         }
     }
 
+    /// Goes on only when somebody on a terminal types this name.
+    ///
+    /// # Errors
+    /// `refused` without a terminal; `declined` in words, when something else is typed.
+    pub async fn confirm_name(self, name: &str, refused: Failure, declined: &str) -> Result<(), Failure> {
+        let answer = tokio::task::spawn_blocking(move || self.ask("Type its name to go on:")).await;
+        match answer.ok().flatten() {
+            None => Err(refused),
+            Some(answer) if answer == name => Ok(()),
+            Some(_) => Err(Failure::new(Exit::Failed, "declined", declined)),
+        }
+    }
+
     /// Asks for a word on a terminal. `None` without one.
     #[must_use]
     fn ask(&self, question: &str) -> Option<String> {

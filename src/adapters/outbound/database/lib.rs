@@ -10,6 +10,7 @@
 
 mod accounts;
 mod audit;
+mod backups;
 mod books;
 mod claims;
 mod cleaning;
@@ -41,6 +42,7 @@ mod url;
 mod users;
 mod writer;
 
+pub use backups::{ProgramPlaces, SqlBackups};
 pub use books::SqlCouponBooks;
 pub use claims::ClaimEngineMode;
 pub use connection::{Database, DatabaseOptions, Pooler, connect, connect_and_wait};

@@ -178,6 +178,26 @@ impl DatabaseUrl {
         matches!(self.kind, Kind::Sqlite { create: true, .. })
     }
 
+    /// Another database of the same server, as the same role; itself for SQLite.
+    pub(crate) fn with_database(&self, name: &str) -> Self {
+        let Kind::Postgres(secret) = &self.kind else {
+            return self.clone();
+        };
+        let Ok(mut url) = Url::parse(secret.expose_secret()) else {
+            return self.clone();
+        };
+        let others: Vec<(String, String)> = url
+            .query_pairs()
+            .filter(|(key, _)| key != "dbname")
+            .map(|(key, value)| (key.into_owned(), value.into_owned()))
+            .collect();
+        url.query_pairs_mut()
+            .clear()
+            .extend_pairs(others)
+            .append_pair("dbname", name);
+        url.as_str().parse().unwrap_or_else(|_| self.clone())
+    }
+
     /// The driver's options; `None` for SQLite. The URL was parsed once already, so this does not fail.
     pub(crate) fn postgres_options(&self) -> Option<PgConnectOptions> {
         match &self.kind {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::backups::{BackupArgs, RestoreArgs, VerifyBackupArgs};
 use super::moving::MoveArgs;
 
 /// `dlc db …`
@@ -11,6 +12,12 @@ use super::moving::MoveArgs;
 pub enum DbCommand {
     /// Examine the database layer by layer and say what to do next; changes nothing
     Check(CheckArgs),
+    /// Copy the database into a file while it is in use, with a manifest beside it
+    Backup(BackupArgs),
+    /// Restore a backup into a scratch database, compare and audit it, drop the scratch again
+    Verify(VerifyBackupArgs),
+    /// Restore a backup into an empty database, or in place of another one, and verify it there
+    Restore(RestoreArgs),
     /// Move all rows to an empty database of the other engine, whole or not at all: SQLite to PostgreSQL, or back
     Move(MoveArgs),
 }

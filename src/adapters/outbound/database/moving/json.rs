@@ -367,7 +367,7 @@ mod tests {
             ("1e-16384".to_owned(), JsonFault::NumberTooLarge),
             ("1e99999999999999999999".to_owned(), JsonFault::NumberTooLarge),
         ] {
-            assert_eq!(form(&text), Err(fault), "{:.40}", text);
+            assert_eq!(form(&text), Err(fault), "{text:.40}");
         }
         for text in [
             "",
@@ -394,7 +394,7 @@ mod tests {
             "1e131071".to_owned(),
             "1e-16383".to_owned(),
         ] {
-            assert!(form(&text).is_ok(), "{:.40}", text);
+            assert!(form(&text).is_ok(), "{text:.40}");
         }
     }
 }

@@ -1,0 +1,365 @@
+//! `dlc db restore`: the target is the backup, or is what it was.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::{
+    cli_db_backup::{backup, directory, dlc, edit, everything, fake, fill, names, text, verify},
+    harness::{Database, Engine, Finished, Terminal, on_both_engines, postgres},
+};
+
+/// A database that is restored to; on SQLite a file that is not there.
+struct Target {
+    database: Database,
+}
+
+impl Target {
+    async fn empty(engine: Engine) -> Self {
+        Self {
+            database: Database::empty(engine).await,
+        }
+    }
+
+    /// With something of somebody's in it.
+    async fn with_a_table(engine: Engine) -> Self {
+        let target = Self::empty(engine).await;
+        let database = &target.database;
+        if engine == Engine::Sqlite {
+            // The harness opens only what is there.
+            std::fs::write(database.file(), "").unwrap();
+        }
+        database.execute("CREATE TABLE precious (t text)").await;
+        database.execute("INSERT INTO precious VALUES ('mine')").await;
+        target
+    }
+
+    fn name(&self) -> &str {
+        match self.database.engine {
+            Engine::Sqlite => "dlc_test.db",
+            Engine::Postgres => self.database.name(),
+        }
+    }
+
+    fn there(&self) -> Vec<String> {
+        names(self.database.file().parent().unwrap())
+    }
+
+    async fn restore(&self, source: &Database, file: &Path, more: &[&str]) -> Finished {
+        let arguments: Vec<&str> = ["db", "restore", text(file), "--into", &self.database.url]
+            .iter()
+            .chain(more)
+            .copied()
+            .collect();
+        dlc(source).run(&arguments).await
+    }
+}
+
+async fn backed_up(engine: Engine) -> (Database, TempDir, std::path::PathBuf) {
+    let database = Database::migrated(engine).await;
+    fill(&database).await;
+    let to = directory();
+    let file = backup(&database, to.path(), &[]).await;
+    (database, to, file)
+}
+
+/// The rows of every kind, as they are shown.
+async fn rows(database: &Database) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for sql in [
+        "SELECT username, description, CAST(created_at AS text) FROM users ORDER BY id",
+        "SELECT message, CAST(context AS text), CAST(user_id AS text) FROM greet_history ORDER BY id",
+        "SELECT name, CAST(amount AS text), CAST(remaining_amount AS text), CAST(created_at AS text) FROM coupons",
+        "SELECT user_id, coupon_name, CAST(id AS text), CAST(created_at AS text) FROM claims ORDER BY id",
+        "SELECT key, answer, CAST(created_at AS text) FROM idempotency_keys",
+        "SELECT CAST(\"a b\" AS text), CAST(\"of_dlc\" AS text), \"t\" FROM \"some body's\" ORDER BY 1, 2, 3",
+    ] {
+        found.extend(database.rows(sql).await);
+    }
+    let hex = match database.engine {
+        Engine::Sqlite => "hex(fingerprint)",
+        Engine::Postgres => "upper(encode(fingerprint, 'hex'))",
+    };
+    found.extend(database.rows(&format!("SELECT {hex} FROM idempotency_keys")).await);
+    found
+}
+
+on_both_engines! {
+    async fn what_is_restored_is_what_was_backed_up(engine: Engine) {
+        let (source, _to, file) = backed_up(engine).await;
+        let target = Target::empty(engine).await;
+        let restored = target.restore(&source, &file, &[]).await;
+        assert_eq!(restored.code, 0, "{restored:?}");
+        restored.assert_no_secret();
+        assert!(restored.stdout.contains("compared with its manifest and audited"), "{restored:?}");
+        assert_eq!(rows(&target.database).await, rows(&source).await);
+        // It is a database that dlc goes on with: schema, history and sequences are whole.
+        let verified = target.database.dlc().run(&["migrate", "verify"]).await;
+        assert!(!verified.stdout.contains("is missing"), "{verified:?}");
+        let claimed = "INSERT INTO claims (user_id, coupon_name) VALUES ('cleo', 'tulip 🌷')";
+        target.database.execute(claimed).await;
+        let nothing_left = target.there();
+        assert!(nothing_left.iter().all(|name| !name.contains(".part") && !name.contains("restoring")), "{nothing_left:?}");
+    }
+
+    async fn a_target_with_something_in_it_stays_as_it_is(engine: Engine) {
+        let (source, _to, file) = backed_up(engine).await;
+        let target = Target::with_a_table(engine).await;
+        let before = everything(&target.database).await;
+        target.restore(&source, &file, &[]).await.assert_error(64, "is not empty: it has");
+        // Nobody is there to confirm it, or somebody confirms something else.
+        target.restore(&source, &file, &["--replace"]).await.assert_error(64, "nobody is here to confirm it");
+        let other = ["--replace", "--yes-replace", "another"];
+        target.restore(&source, &file, &other).await.assert_error(64, "names another database");
+        target.restore(&source, &file, &["--yes-replace", target.name()]).await.assert_error(64, "--replace");
+        assert_eq!(everything(&target.database).await, before);
+        // What is confirmed is done.
+        let replaced = target.restore(&source, &file, &["--replace", "--yes-replace", target.name()]).await;
+        assert_eq!(replaced.code, 0, "{replaced:?}");
+        assert_eq!(rows(&target.database).await, rows(&source).await);
+        let gone = match engine {
+            Engine::Sqlite => "SELECT count(*) FROM sqlite_schema WHERE name = 'precious'",
+            Engine::Postgres => "SELECT count(*) FROM pg_tables WHERE tablename = 'precious'",
+        };
+        assert_eq!(target.database.number(gone).await, 0);
+        assert_eq!(target.there().iter().filter(|name| name.contains("part")).count(), 0);
+    }
+
+    async fn what_is_wrong_with_a_backup_leaves_the_target_as_it_was(engine: Engine) {
+        let (source, _to, file) = backed_up(engine).await;
+        let (beside, whole) = (format!("{}.json", file.display()), std::fs::read(&file).unwrap());
+        let kept = std::fs::read(&beside).unwrap();
+        let schema = match engine { Engine::Sqlite => "", Engine::Postgres => "public." };
+        let (empty, full) = (Target::empty(engine).await, Target::with_a_table(engine).await);
+        let before = [everything(&empty.database).await, everything(&full.database).await];
+        for case in 0..6 {
+            let mut flipped = whole.clone();
+            flipped[whole.len() / 3] ^= 16;
+            let (code, words) = match case {
+                0 => { std::fs::write(&file, &whole[..100]).unwrap(); (1, "was cut short") }
+                1 => { std::fs::write(&file, &flipped).unwrap(); (1, "is damaged") }
+                2 => { std::fs::remove_file(&file).unwrap(); (1, "there is no file") }
+                3 => { std::fs::remove_file(&beside).unwrap(); (1, "has no manifest") }
+                4 => {
+                    edit(&file, |manifest| manifest["migrations"].as_array_mut().unwrap().push("m20990101_000001_later".into()));
+                    (4, "is of a newer schema")
+                }
+                // Found out only when it is restored already.
+                _ => {
+                    edit(&file, |manifest| manifest["tables"][format!("{schema}claims")]["hash"] = "0".into());
+                    (1, "is not what was backed up")
+                }
+            };
+            empty.restore(&source, &file, &[]).await.assert_error(code, words);
+            let replace = ["--replace", "--yes-replace", full.name()];
+            full.restore(&source, &file, &replace).await.assert_error(code, words);
+            let after = [everything(&empty.database).await, everything(&full.database).await];
+            assert_eq!(after, before, "{words}");
+            assert_eq!(empty.there(), [""; 0], "{words}");
+            std::fs::write(&file, &whole).unwrap();
+            std::fs::write(&beside, &kept).unwrap();
+        }
+        assert_eq!(empty.restore(&source, &file, &[]).await.code, 0);
+    }
+
+    async fn a_database_that_somebody_uses_is_not_replaced(engine: Engine) {
+        let (source, _to, file) = backed_up(engine).await;
+        let server = crate::harness::Server::start(Database::migrated(engine).await).await;
+        let url = server.database.url.clone();
+        let name = match engine { Engine::Sqlite => "dlc_test.db".to_owned(), Engine::Postgres => server.database.name().to_owned() };
+        let arguments = ["db", "restore", text(&file), "--into", &url, "--replace", "--yes-replace", &name];
+        let refused = dlc(&source).run(&arguments).await;
+        refused.assert_error(3, "is in use: ");
+        assert_eq!(server.get("/readyz").await.status, 200);
+        let database = server.stopped().await;
+        let replaced = dlc(&source).run(&arguments).await;
+        assert_eq!(replaced.code, 0, "{replaced:?}");
+        assert_eq!(rows(&database).await, rows(&source).await);
+    }
+
+    async fn the_name_of_what_goes_is_typed(engine: Engine) {
+        let (source, _to, file) = backed_up(engine).await;
+        let target = Target::with_a_table(engine).await;
+        let arguments = ["db", "restore", text(&file), "--into", &target.database.url, "--replace"];
+        let before = everything(&target.database).await;
+        let terminal = Terminal::start(dlc(&source), &arguments);
+        terminal.until_shown("Type its name to go on:").await;
+        assert!(terminal.shown().contains("it has "), "{}", terminal.shown());
+        terminal.type_in("yes\n");
+        assert_eq!(terminal.finished().await, 1);
+        assert_eq!(everything(&target.database).await, before);
+        let terminal = Terminal::start(dlc(&source), &arguments);
+        terminal.until_shown("Type its name to go on:").await;
+        terminal.type_in(&format!("{}\n", target.name()));
+        assert_eq!(terminal.finished().await, 0);
+        assert_eq!(rows(&target.database).await, rows(&source).await);
+    }
+
+    async fn the_word_configured_names_the_database_of_the_configuration(engine: Engine) {
+        let (_source, _to, file) = backed_up(engine).await;
+        let target = Target::empty(engine).await;
+        let restored = dlc(&target.database).run(&["db", "restore", text(&file), "--into", "configured"]).await;
+        assert_eq!(restored.code, 0, "{restored:?}");
+        assert_eq!(target.database.number("SELECT count(*) FROM claims").await, 2);
+        let nowhere = dlc(&target.database).run(&["db", "restore", text(&file), "--into", "elsewhere"]).await;
+        nowhere.assert_error(78, "--into: it has no scheme");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_one_engine_is_not_restored_into_the_other() {
+    let (postgres, _to, file) = backed_up(Engine::Postgres).await;
+    let target = Target::empty(Engine::Sqlite).await;
+    let refused = target.restore(&postgres, &file, &[]).await;
+    refused.assert_error(64, "the backup is of postgres");
+    assert!(refused.stderr.contains("dlc db move"), "{refused:?}");
+    let (sqlite, _to, file) = backed_up(Engine::Sqlite).await;
+    let target = Target::empty(Engine::Postgres).await;
+    target
+        .restore(&sqlite, &file, &[])
+        .await
+        .assert_error(64, "the backup is of sqlite");
+    assert_eq!(everything(&target.database).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_fails_or_is_interrupted_leaves_no_database_behind() {
+    // A server of its own: whatever is left on it was left by this test.
+    let cluster = postgres::Cluster::own("", None).await;
+    let at = |name: &str| Database::at(Engine::Postgres, &cluster.url(name));
+    for name in ["source", "target"] {
+        cluster.execute("postgres", &format!("CREATE DATABASE {name}")).await;
+    }
+    let (source, target) = (at("source"), at("target"));
+    assert_eq!(source.dlc().run(&["migrate", "up"]).await.code, 0);
+    for sql in [
+        "INSERT INTO coupons (name, amount, remaining_amount) VALUES ('c', 5, 4)",
+        "INSERT INTO claims (user_id, coupon_name) VALUES ('a', 'c')",
+        // Another schema, a type, a routine, an extension: whatever a restore makes and has to take away again.
+        "CREATE SCHEMA other; CREATE TYPE other.mood AS ENUM ('sad'); CREATE TABLE other.t (m other.mood); \
+         CREATE TYPE colour AS ENUM ('red'); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; \
+         CREATE VIEW v AS SELECT f() AS one; CREATE DOMAIN small AS int CHECK (VALUE < 10)",
+        "ALTER DATABASE source SET search_path = public, other",
+    ] {
+        cluster.execute("source", sql).await;
+    }
+    let to = directory();
+    let file = backup(&source, to.path(), &["--verify"]).await;
+    let databases = async || {
+        let found = at("postgres")
+            .rows("SELECT CAST(datname AS text) FROM pg_database WHERE NOT datistemplate ORDER BY 1")
+            .await;
+        found.into_iter().flatten().collect::<Vec<_>>()
+    };
+    assert_eq!(databases().await, ["postgres", "source", "target"]);
+    let objects = "SELECT CAST((SELECT count(*) FROM pg_class WHERE relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_' OR nspname = 'information_schema')) \
+                   + (SELECT count(*) FROM pg_type WHERE typnamespace = 'public'::regnamespace) \
+                   + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace) \
+                   + (SELECT count(*) FROM pg_namespace WHERE nspname = 'other') AS text)";
+    let into = cluster.url("target");
+    let restore = ["db", "restore", text(&file), "--into", &into];
+    // It differs once it is restored: what was restored goes again, all of it.
+    let beside = format!("{}.json", file.display());
+    let kept = std::fs::read(&beside).unwrap();
+    edit(&file, |manifest| manifest["tables"]["public.claims"]["rows"] = 9.into());
+    dlc(&source)
+        .run(&restore)
+        .await
+        .assert_error(1, "public.claims has 1 rows, not 9");
+    assert_eq!(target.rows(objects).await, [["0"]]);
+    verify(&source, &file)
+        .await
+        .assert_error(1, "public.claims has 1 rows, not 9");
+    std::fs::write(&beside, kept).unwrap();
+    // pg_restore comes to no end, and is interrupted.
+    let major = "pg_restore (PostgreSQL) 98.1";
+    let slow = fake("pg_restore", major, "touch $(dirname $0)/begun; exec sleep 600");
+    let failing = fake(
+        "pg_restore",
+        major,
+        "echo 'pg_restore: error: out of paper' >&2; exit 1",
+    );
+    for arguments in [&["db", "verify", text(&file)][..], &restore[..]] {
+        let dlc = source.dlc().env("DLC_BACKUP__PROGRAMS", text(failing.path()));
+        dlc.run(arguments)
+            .await
+            .assert_error(1, "pg_restore failed: out of paper");
+        let running = source
+            .dlc()
+            .env("DLC_BACKUP__PROGRAMS", text(slow.path()))
+            .start(arguments);
+        let begun = slow.path().join("begun");
+        let started = std::time::Instant::now();
+        while !begun.exists() {
+            assert!(
+                started.elapsed() < std::time::Duration::from_secs(60),
+                "{}",
+                running.said()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        std::fs::remove_file(begun).unwrap();
+        running.signal(rustix::process::Signal::INT);
+        assert_eq!(running.finished().await.code, 130);
+        assert_eq!(databases().await, ["postgres", "source", "target"]);
+        assert_eq!(target.rows(objects).await, [["0"]]);
+    }
+    // What a killed one has left goes with the next, once it is old enough.
+    cluster
+        .execute("postgres", "CREATE DATABASE dlc_verify_018000000000_00000001")
+        .await;
+    assert_eq!(verify(&source, &file).await.code, 0);
+    assert_eq!(databases().await, ["postgres", "source", "target"]);
+    assert_eq!(dlc(&source).run(&restore).await.code, 0);
+    // And replaced: nothing is left of the old one, nor of anything on the way.
+    let more = [&restore[..], &["--replace", "--yes-replace", "target"]].concat();
+    let replaced = dlc(&source).run(&more).await;
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    assert_eq!(databases().await, ["postgres", "source", "target"]);
+    assert_eq!(target.rows("SELECT user_id FROM claims").await, [["a"]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_without_its_database_is_not_given_to_another_one() {
+    let (source, _to, file) = backed_up(Engine::Sqlite).await;
+    let target = Target::empty(Engine::Sqlite).await;
+    std::fs::write(
+        format!("{}-wal", target.database.file().display()),
+        "the log of something",
+    )
+    .unwrap();
+    target
+        .restore(&source, &file, &[])
+        .await
+        .assert_error(64, "the log of a database that is not");
+    assert_eq!(target.there(), ["dlc_test.db-wal"]);
+    let replaced = target
+        .restore(&source, &file, &["--replace", "--yes-replace", "dlc_test.db"])
+        .await;
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    assert_eq!(rows(&target.database).await, rows(&source).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_file_is_replaced_and_a_damaged_one_keeps_its_owner_and_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    let (source, _to, file) = backed_up(Engine::Sqlite).await;
+    let target = Target::empty(Engine::Sqlite).await;
+    let place = target.database.file();
+    std::fs::write(
+        &place,
+        "this is no database at all, and it is longer than a header of one would be",
+    )
+    .unwrap();
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o640)).unwrap();
+    target
+        .restore(&source, &file, &[])
+        .await
+        .assert_error(69, "cannot use the database");
+    let replaced = target
+        .restore(&source, &file, &["--replace", "--yes-replace", "dlc_test.db"])
+        .await;
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    assert_eq!(std::fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(rows(&target.database).await, rows(&source).await);
+}
