@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    docs_data_backups,
+    docs_data_backups, docs_data_move, docs_data_upgrade,
     harness::{Console, Document, Service, postgres},
 };
 
@@ -29,7 +29,8 @@ fn packaged_programs() -> PathBuf {
 async fn every_recipe_does_what_it_says() {
     docs_data_backups::a_backup_is_made_verified_and_restored(DOCUMENT).await;
     a_moment_before_the_accident_is_restored().await;
-    crate::docs_data_move::everything_is_moved_to_the_other_engine().await;
+    docs_data_upgrade::a_database_comes_to_a_server_of_the_next_major().await;
+    docs_data_move::everything_is_moved_to_the_other_engine().await;
 }
 
 async fn a_moment_before_the_accident_is_restored() {

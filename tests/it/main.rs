@@ -37,6 +37,7 @@ mod docs_auth;
 mod docs_data;
 mod docs_data_backups;
 mod docs_data_move;
+mod docs_data_upgrade;
 mod docs_migrations;
 mod docs_observability;
 mod drill_backups;

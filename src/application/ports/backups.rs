@@ -12,7 +12,10 @@ use super::{
     connection::{ConnectError, ConnectFailure},
     inspection::Engine,
 };
-use crate::operations::backups::{Contents, Difference, Kept, Manifest};
+use crate::operations::backups::{
+    manifest::{Contents, Difference, Manifest},
+    retention::Kept,
+};
 
 /// A backup to be made.
 #[derive(Clone, Debug)]

@@ -28,7 +28,9 @@ impl Pair {
             .unwrap()
             .port();
         // Commits are not waited for in these clusters; the standby shall have them soon all the same.
-        let options = format!("-c wal_level=replica -c max_wal_senders=6 -c wal_writer_delay=10ms {extra}");
+        // Nobody is silent in the middle of signing in here, and a crowd of new connections takes its time on a busy machine.
+        let patient = "-c authentication_timeout=60s";
+        let options = format!("-c wal_level=replica -c max_wal_senders=6 -c wal_writer_delay=10ms {patient} {extra}");
         let pair = Self {
             cluster: Cluster::own(&options, Some(port)).await,
             standby: port,

@@ -200,6 +200,12 @@ impl Server {
         self.send(self.request(Method::POST, path).json(&body)).await
     }
 
+    /// The same, for whoever outlives a reference to it.
+    pub fn log_as_it_comes(&self) -> impl Fn() -> String + Send + use<> {
+        let stderr = Arc::clone(&self.stderr);
+        move || stderr.lock().unwrap().clone()
+    }
+
     /// What the server has logged so far.
     pub fn log(&self) -> String {
         self.stderr.lock().unwrap().clone()

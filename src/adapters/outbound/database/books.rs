@@ -14,8 +14,8 @@ use dlc_application::{
 use dlc_domain::coupons::CouponName;
 
 use crate::{
-    connection::{DatabaseOptions, sqlite_options},
     error,
+    options::{DatabaseOptions, sqlite_options},
     session::{Session, Texts},
 };
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dlc_application::ports::{connection::ConnectFailure, inspection::Engine};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::{connection::DatabaseOptions, error};
+use crate::{error, options::DatabaseOptions};
 
 /// Asks whether the database is there.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Pinger {
             Engine::Sqlite => {
                 // Opened each time: an open handle would go on answering after the file was deleted.
                 let path = self.options.sqlite_path().map_err(|e| e.failure)?;
-                let options = crate::connection::sqlite_options(path).read_only(true);
+                let options = crate::options::sqlite_options(path).read_only(true);
                 let answer = async {
                     let mut session = sqlx::SqliteConnection::connect_with(&options).await?;
                     session

@@ -4,13 +4,17 @@
 
 use std::sync::Arc;
 
-use dlc_application::ports::{StorageError, freshness::Freshness};
+use dlc_application::ports::{
+    StorageError,
+    freshness::{Freshness, WriteLog},
+};
 use sea_orm::DatabaseConnection;
 
 use crate::{
     connection::Database,
     error,
-    replica::Link,
+    options::DatabaseOptions,
+    replica::{Link, ReplicaOptions, ReplicaWatch},
     turnstile::{Turn, Turnstile},
 };
 
@@ -31,6 +35,21 @@ impl Reader {
 }
 
 impl Database {
+    /// Lets reads that may be a little old go to a replica, as soon as the watch has found it to be one; for good.
+    pub fn attach_replica(&self, primary: &DatabaseOptions, options: &ReplicaOptions) -> ReplicaWatch {
+        let (watch, replica) = ReplicaWatch::over(primary, options);
+        // Only the first call counts; there is one replica.
+        let _ = self.attached().set(replica);
+        watch
+    }
+
+    /// Who has written when; none without a replica, where every read sees everything.
+    #[must_use]
+    pub fn write_log(&self) -> Option<Arc<dyn WriteLog>> {
+        let replica = Arc::clone(self.attached().get()?);
+        Some(replica)
+    }
+
     /// Reads as freshly as is wanted. `ask` is called a second time where the replica had no answer.
     pub(crate) async fn read<T, F>(&self, freshness: Freshness, ask: impl Fn(Reader) -> F) -> Result<T, StorageError>
     where

@@ -12,7 +12,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteRow},
 };
 
-use crate::connection::{DatabaseOptions, read_only_options};
+use crate::options::{DatabaseOptions, read_only_options};
 
 /// How many steps of SQLite's machine pass between two looks at the clock: some microseconds.
 const SQLITE_STEPS_BETWEEN_LOOKS: i32 = 1_000;

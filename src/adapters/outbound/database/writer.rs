@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::connection::companion;
+use crate::options::companion;
 
 /// Where SQLite keeps the writer lock of a write-ahead log: byte 120 of the `-shm` file (its source: `wal.c`).
 const WAL_WRITE_LOCK: u64 = 120;

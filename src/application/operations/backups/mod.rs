@@ -3,8 +3,8 @@
 //! A backup is one file, and a manifest beside it that tells what must be found in it. It counts when it was restored and found
 //! to be that. Not here: how a database is copied and restored (`ports/backups` and behind it), and what is told of it.
 
-mod manifest;
-mod retention;
+pub(crate) mod manifest;
+pub(crate) mod retention;
 
 use std::path::PathBuf;
 

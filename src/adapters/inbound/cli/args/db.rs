@@ -18,7 +18,7 @@ pub enum DbCommand {
     Verify(VerifyBackupArgs),
     /// Restore a backup into an empty database, or in place of another one, and verify it there
     Restore(RestoreArgs),
-    /// Move all rows to an empty database of the other engine, SQLite or PostgreSQL, whole or not at all
+    /// Move all rows to an empty database of the other engine: SQLite to PostgreSQL, or back
     Move(MoveArgs),
 }
 

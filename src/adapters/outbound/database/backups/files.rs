@@ -13,8 +13,8 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    connection::{companion, directory_of},
     error::io_words,
+    options::{companion, directory_of},
 };
 
 /// What stands behind the name of a file that is not whole.

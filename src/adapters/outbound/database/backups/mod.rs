@@ -31,8 +31,8 @@ use migration::Migration;
 
 use self::{files::Part, postgres::Server};
 use crate::{
-    connection::{DatabaseOptions, companion},
     error,
+    options::{DatabaseOptions, companion},
     session::Session,
 };
 

@@ -22,8 +22,8 @@ use super::{
     programs::{self, Program, ProgramPlaces, Run},
 };
 use crate::{
-    connection::{DatabaseOptions, Pooler},
     error,
+    options::{DatabaseOptions, Pooler},
     schema::history::OWN_TABLES,
     session::Session,
 };

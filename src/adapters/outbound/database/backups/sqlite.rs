@@ -34,8 +34,8 @@ use sha2::{Digest, Sha256};
 
 use super::files::{self, Part};
 use crate::{
-    connection::{companion, directory_of},
     error,
+    options::{companion, directory_of},
     schema::history::OWN_TABLES,
     url::DatabaseUrl,
 };
@@ -293,7 +293,7 @@ fn tables(path: &Path, url: &DatabaseUrl, replace: bool) -> Result<Option<String
     let sql =
         "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND type <> 'index' ORDER BY name";
     // Somebody may be writing to it: then there is a log, and it is no still file.
-    let opened = if crate::connection::is_closed(path) {
+    let opened = if crate::options::is_closed(path) {
         open_still(path)
     } else {
         open(path)

@@ -26,8 +26,8 @@ use dlc_application::{
 use migration::Migration;
 
 use crate::{
-    connection::DatabaseOptions,
     error,
+    options::DatabaseOptions,
     schema::{catalogue, history, work},
     session::Session,
 };

@@ -14,7 +14,7 @@ use sqlx::{Executor, PgConnection, Row};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Round, certificate, timed};
-use crate::{connection::DatabaseOptions, error, schema::holder, session::Session};
+use crate::{error, options::DatabaseOptions, schema::holder, session::Session};
 
 /// How often the way there and back is measured (§3.3, CAP004).
 const ROUND_TRIPS: usize = 5;

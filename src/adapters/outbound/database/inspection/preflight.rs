@@ -11,7 +11,7 @@ use dlc_application::{
 };
 
 use super::{Round, ask, postgres, sqlite, timed};
-use crate::{connection::DatabaseOptions, error, session::Session};
+use crate::{error, options::DatabaseOptions, session::Session};
 
 /// Looks for whatever would stop these statements, or somebody else. `affinity`: whether the session keeps one server
 /// process to itself; `None`: they do not need that.

@@ -10,8 +10,8 @@ use dlc_application::ports::{
 };
 
 use crate::{
-    connection::DatabaseOptions,
     error,
+    options::DatabaseOptions,
     replica::questions::{End, of_primary, of_replica},
     session::Session,
 };

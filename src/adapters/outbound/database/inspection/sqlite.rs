@@ -17,8 +17,8 @@ use rustix::fs::Access;
 
 use super::{Round, timed};
 use crate::{
-    connection::{companion, directory_of, is_closed, read_only_options},
     error,
+    options::{companion, directory_of, is_closed, read_only_options},
     session::Session,
     writer,
 };

@@ -34,8 +34,8 @@ use dlc_application::{
 use migration::Migration;
 
 use crate::{
-    connection::DatabaseOptions,
     error,
+    options::DatabaseOptions,
     schema::{
         catalogue, history, holder,
         work::{self, Work, known},

@@ -48,9 +48,9 @@ use self::{
     survey::{Meter, Survey},
 };
 use crate::{
-    connection::{DatabaseOptions, companion},
     error,
     migrator::{MigratorSettings, SqlMigrator},
+    options::{DatabaseOptions, companion},
     schema::catalogue,
     session::Session,
     url::DatabaseUrl,

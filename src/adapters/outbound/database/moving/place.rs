@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags};
 
-use crate::connection::{companion, directory_of};
+use crate::options::{companion, directory_of};
 
 /// The folder.
 pub(super) struct Workshop {

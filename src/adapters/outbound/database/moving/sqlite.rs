@@ -22,8 +22,8 @@ use super::{
     tuple::{self, Cutter, Fields, Form},
 };
 use crate::{
-    connection::{directory_of, is_closed},
     error,
+    options::{directory_of, is_closed},
 };
 
 /// How much goes to the other side at a time.

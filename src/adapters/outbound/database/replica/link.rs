@@ -19,8 +19,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::questions::RUNS_SINCE;
 use crate::{
-    connection::{DatabaseOptions, PING_AFTER_IDLE},
     held::{Pool, Source},
+    options::{DatabaseOptions, PING_AFTER_IDLE},
     reads::CouponReads,
     turnstile::Turnstile,
 };

@@ -16,10 +16,10 @@ use tokio::{
 };
 
 use super::{
-    Replica,
     questions::{self, End},
+    state::Replica,
 };
-use crate::{connection::DatabaseOptions, session::Session};
+use crate::{options::DatabaseOptions, session::Session};
 
 /// How often the primary is asked, if nobody wants to know. A replica is taken for that much older than it is.
 const EVERY: Duration = Duration::from_millis(200);

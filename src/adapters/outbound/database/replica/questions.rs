@@ -6,26 +6,8 @@ use std::time::Duration;
 
 use dlc_application::ports::freshness::Position;
 
-use super::samples::end_of_records;
+use super::log::{Log, end_of_records};
 use crate::session::{Session, Texts};
-
-/// Which log it is: positions of one mean nothing in another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Log {
-    /// The cluster's identifier, which a copy shares.
-    pub(crate) system: String,
-    /// The database's number in it.
-    pub(crate) database: String,
-    /// The timeline: another one begins with each promotion.
-    pub(crate) timeline: u32,
-}
-
-impl Log {
-    /// Whether both are of copies of one database.
-    pub(crate) fn is_of_the_same_database(&self, other: &Self) -> bool {
-        (&self.system, &self.database) == (&other.system, &other.database)
-    }
-}
 
 /// What a replica says of itself.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
 
 use dlc_application::ports::freshness::Position;
 
-use super::questions::Log;
+use super::log::Log;
 
 /// Samples kept; a replica that is behind all of them is behind, and by how much does not matter any more.
 const KEPT: usize = 4096;
@@ -56,21 +56,6 @@ impl Samples {
     }
 }
 
-/// The end of the last record, for a place where the next one would begin.
-///
-/// PostgreSQL counts the header of a page that is yet to be begun to the place for the next record, but not to the end of the last
-/// one. After each switch to another file of the log (`archive_timeout` does one every minute) an idle primary would else be ahead
-/// of its replica for ever, by such a header: 24 bytes, 40 at the beginning of a file. No record ends there.
-pub(super) fn end_of_records(next: Position, page: u64, segment: u64) -> Position {
-    let within = |size: u64| next.0.checked_rem(size).unwrap_or_default();
-    let header = if within(segment) < page { 40 } else { 24 };
-    Position(if within(page) == header {
-        next.0 - header
-    } else {
-        next.0
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,21 +100,5 @@ mod tests {
         assert_eq!(samples.reached(Position(99)), None);
         assert_eq!(samples.log(), Some(&log(2)));
         assert_eq!(samples.reached(Position(100)), Some(start + APART));
-    }
-
-    #[test]
-    fn a_page_that_is_yet_to_be_begun_has_no_record_on_it() {
-        const PAGE: u64 = 8192;
-        const FILE: u64 = 1 << 24;
-        for (next, end) in [
-            (FILE + 40, FILE),
-            (FILE + PAGE + 24, FILE + PAGE),
-            (FILE + PAGE + 40, FILE + PAGE + 40),
-            (FILE + PAGE + 32, FILE + PAGE + 32),
-            (FILE + 48, FILE + 48),
-            (0, 0),
-        ] {
-            assert_eq!(end_of_records(Position(next), PAGE, FILE), Position(end), "{next}");
-        }
     }
 }

@@ -11,11 +11,11 @@ use std::{
 use dlc_application::ports::connection::ConnectError;
 
 use super::{
-    Replica,
     link::Link,
     questions::{self, Look},
+    state::Replica,
 };
-use crate::{connection::DatabaseOptions, error, session::Session};
+use crate::{error, options::DatabaseOptions, session::Session};
 
 /// How often a replica is asked that is there, and one that is not.
 const EVERY: Duration = Duration::from_millis(200);

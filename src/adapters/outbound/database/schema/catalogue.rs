@@ -13,7 +13,7 @@ use super::{
     history::{OWN_TABLES, exists, own_tables},
     work::checksum,
 };
-use crate::{connection::DatabaseOptions, error, session::Session};
+use crate::{error, options::DatabaseOptions, session::Session};
 
 /// 'n': PostgreSQL 18 lists NOT NULL as a constraint of its own; the column says it already, and says whether rows from before may
 /// break it. `pg_temp.` and the schema's own name go, so that a scratch schema compares equal to the live one.

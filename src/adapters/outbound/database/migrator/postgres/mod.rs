@@ -13,8 +13,8 @@ use dlc_application::ports::migrations::{Holder, MigrateError, MigrationEvent, M
 use self::{lock::Lock, watch::Watch};
 use super::{Run, Wait};
 use crate::{
-    connection::{DatabaseOptions, Pooler},
     error, inspection,
+    options::{DatabaseOptions, Pooler},
     schema::{history, work::Work},
     session::Session,
 };

@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 
 use super::super::{Run, Wait};
 use crate::{
-    connection::companion,
     error::{self},
+    options::companion,
 };
 
 /// How often the lock is tried.

@@ -20,7 +20,7 @@ use dlc_application::{
 
 use self::lock::Lock;
 use super::{Run, Wait};
-use crate::{connection::companion, error, inspection, schema::history, session::Session, writer};
+use crate::{error, inspection, options::companion, schema::history, session::Session, writer};
 
 pub(super) use lock::holder;
 
