@@ -123,7 +123,7 @@ pub(super) async fn serve(
     let options = services::database_options(config, selected, "serve");
     // What goes on beside the requests.
     let mut background = JoinSet::new();
-    let database = tokio::select! {
+    let (database, replica) = tokio::select! {
         opened = start(config, selected, &options, &readiness, &api, migrations, &mut background) => opened?,
         () = signals.leave.cancelled() => {
             readiness.enter(Phase::Stopping);
@@ -141,7 +141,7 @@ pub(super) async fn serve(
     readiness.enter(Phase::Stopping);
     // Nobody asks about the database any more, and its last connection should be the writer's, which tidies up.
     background.shutdown().await;
-    let leave = leave(config, stop, server, &database, traces);
+    let leave = leave(config, stop, server, &database, replica, traces);
     let exit = tokio::select! {
         clean = leave => if clean { Exit::Done } else { Exit::Failed },
         () = signals.force.cancelled() => Exit::Failed,
@@ -201,7 +201,7 @@ async fn start(
     api: &Api,
     migrations: &'static [Migration],
     background: &mut JoinSet<()>,
-) -> Result<Database, Failure> {
+) -> Result<(Database, JoinSet<()>), Failure> {
     let mut said: Option<Instant> = None;
     let database = dlc_database::connect_and_wait(options, config.database.wait, |error, left| {
         readiness.database_failed(error.failure);
@@ -231,8 +231,9 @@ async fn start(
     if let Some(finding) = findings.into_iter().find(is_refusal) {
         return Err(Failure::unfit("before serving", finding));
     }
+    let mut watching = JoinSet::new();
     if let Some(replica) = services::replica_options(config, selected, options) {
-        background.spawn(database.attach_replica(options, &replica).run());
+        watching.spawn(database.attach_replica(options, &replica).run());
     }
     api.open(&services::services(config, &database)?);
     background.spawn(forgetting::forget(
@@ -249,7 +250,7 @@ async fn start(
         }
     });
     readiness.enter(Phase::Serving);
-    Ok(database)
+    Ok((database, watching))
 }
 
 async fn migrate(config: &Config, migrator: &dyn SchemaMigrator, readiness: &Arc<Readiness>) -> Result<(), Failure> {
@@ -349,6 +350,7 @@ async fn leave(
     stop: CancellationToken,
     mut server: tokio::task::JoinHandle<()>,
     database: &Database,
+    mut replica: JoinSet<()>,
     traces: Option<Traces>,
 ) -> bool {
     tokio::time::sleep(config.shutdown.delay).await;
@@ -356,6 +358,8 @@ async fn leave(
     // Each connection ends when what it has under way is done, and half a request does not keep it.
     let drained = tokio::time::timeout(config.shutdown.timeout, &mut server).await.is_ok();
     server.abort();
+    // Answers to the last writes told where the log was, for whoever reads at the next instance.
+    replica.shutdown().await;
     if !database.close(CLOSE_LIMIT).await {
         tracing::warn!("the database did not let every connection go in time");
     }

@@ -555,3 +555,25 @@ async fn a_backup_of_one_engine_is_not_verified_on_the_other() {
     let file = backup(&sqlite, to.path(), &[]).await;
     assert_eq!(verify(&postgres, &file).await.code, 0);
 }
+
+#[tokio::test]
+async fn backups_of_a_database_that_was_emptied_take_nobody_s_place() {
+    let to = directory();
+    let dlc = Dlc::new().env("DLC_BACKUP__DIRECTORY", text(to.path()));
+    assert_eq!(dlc.run(&["migrate", "up"]).await.code, 0);
+    let good = dlc.run(&["db", "backup", "--verify", "--keep", "1"]).await;
+    assert_eq!(good.code, 0, "{good:?}");
+    let kept = names(to.path());
+    let file = dlc.directory().join("data/dlc.db");
+    std::fs::write(&file, "").unwrap();
+    for companion in ["data/dlc.db-wal", "data/dlc.db-shm"] {
+        drop(std::fs::remove_file(dlc.directory().join(companion)));
+    }
+    for _ in 0..2 {
+        let empty = dlc.run(&["db", "backup", "--keep", "1"]).await;
+        assert_eq!(empty.code, 0, "{empty:?}");
+        assert!(empty.stderr.contains("no older backup was deleted"), "{empty:?}");
+    }
+    let left = names(to.path());
+    assert!(kept.iter().all(|name| left.contains(name)), "{kept:?} of {left:?}");
+}

@@ -67,6 +67,10 @@ pub trait WriteLog: Send + Sync {
     /// A request that may have written is over, well or not. MUST be told before its caller hears of it.
     fn wrote(&self, session: Option<Session>);
 
+    /// The same of a request that is over for its caller, who does not know what became of it: it may write yet, for as long as a
+    /// transaction may take.
+    fn may_write_yet(&self, session: Option<Session>);
+
     /// A position behind everything that was committed before this was asked; `None` where it is not to be had in good time.
     async fn position(&self) -> Option<Position>;
 }

@@ -72,11 +72,17 @@ pub(super) fn only_reads(method: &Method) -> bool {
 struct Writing {
     writes: Arc<dyn WriteLog>,
     session: Option<Session>,
+    /// Whether it is known what became of it.
+    is_certain: bool,
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.writes.wrote(self.session);
+        if self.is_certain {
+            self.writes.wrote(self.session);
+        } else {
+            self.writes.may_write_yet(self.session);
+        }
     }
 }
 
@@ -86,11 +92,19 @@ pub(super) async fn noted(
     inner: &impl Endpoint<Output = Response>,
     request: Request,
 ) -> poem::Result<Response> {
-    let writing = Writing {
+    // Whoever gets a token by it reads with that one, whatever it was asked with.
+    let gives_tokens = request.original_uri().path().starts_with("/api/v1/auth/");
+    let mut writing = Writing {
         writes: Arc::clone(&writes),
-        session: session(request.headers()),
+        session: session(request.headers()).filter(|_| !gives_tokens),
+        is_certain: false,
     };
     let answer = inner.call(request).await;
+    let status = match &answer {
+        Ok(response) => response.status(),
+        Err(error) => error.status(),
+    };
+    writing.is_certain = !status.is_server_error();
     drop(writing);
     let mut response = answer?;
     if response.status().is_success()

@@ -61,6 +61,11 @@ pub async fn backup(
         None
     };
     let deleted = match args.keep {
+        // Of a database that was emptied by accident there are soon enough backups to take the place of all the others.
+        Some(_) if made.manifest.contents.migrations.is_empty() => {
+            printer.note("warning: no older backup was deleted, because this one has no schema of dlc's in it");
+            Vec::new()
+        }
         Some(keep) => delete_expired(backups, &made, keep as usize).await?,
         None => Vec::new(),
     };

@@ -16,11 +16,11 @@ use crate::adapters::inbound::http::routes;
 
 /// Headers that a page may send.
 const SENT: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, tracestate, x-request-id",
+    "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, tracestate, x-dlc-read-after, x-request-id",
 );
 /// Headers of an answer that a page may read.
 const READ: HeaderValue = HeaderValue::from_static(
-    "etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, traceresponse, x-request-id",
+    "etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, traceresponse, x-dlc-read-after, x-request-id",
 );
 /// How long a browser remembers the answer to its question, in seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");

@@ -1,7 +1,7 @@
 //! Backups of PostgreSQL: `pg_dump` and the counts look at one exported snapshot. Restored is in one transaction into an empty
 //! database, or into a new one beside that takes the name of the old one at the end. Not here: the programs (`programs`).
 
-use std::{path::Path, time::Duration};
+use std::{ffi::OsString, path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
 use dlc_application::{
@@ -120,16 +120,18 @@ impl Server<'_> {
             .and_then(|row| <[_; 3]>::try_from(row).ok())
             .unwrap_or_default()
             .map(Option::unwrap_or_default);
+        let mut into_file = OsString::from("--file=");
+        into_file.push(part);
         let run = Run {
             program: &program,
             places: self.places,
             url: &self.options.url,
             id,
             arguments: vec![
-                "--format=custom".to_owned(),
-                format!("--snapshot={snapshot}"),
-                "--lock-wait-timeout=30s".to_owned(),
-                format!("--file={}", part.display()),
+                "--format=custom".into(),
+                format!("--snapshot={snapshot}").into(),
+                "--lock-wait-timeout=30s".into(),
+                into_file,
             ],
             file: Some(part),
         };
@@ -289,10 +291,10 @@ impl Server<'_> {
             "--no-owner",
             "--no-privileges",
         ];
-        let mut arguments: Vec<String> = options.iter().chain(more).map(|option| (*option).to_owned()).collect();
+        let mut arguments: Vec<OsString> = options.iter().chain(more).map(OsString::from).collect();
         let escaped = name.replace('\\', "\\\\").replace('\'', "\\'");
-        arguments.push(format!("--dbname=dbname='{escaped}'"));
-        arguments.push(file.display().to_string());
+        arguments.push(format!("--dbname=dbname='{escaped}'").into());
+        arguments.push(file.into());
         let run = Run {
             program,
             places: self.places,
@@ -387,10 +389,14 @@ impl Server<'_> {
         acceptable: Acceptable<'_>,
         observer: &Observer,
     ) -> Result<(), BackupError> {
+        // What a service that waits for its tables would write as soon as they are there is nobody's to take back.
+        self.assert_unused(&mut session).await?;
         // What is there already stays there, whatever happens.
         let there = self.text(&mut session, NAMES_OF_WHAT_STAYS).await?;
-        self.fill(program, &request.file, &request.id, &[], observer).await?;
-        let verdict = self.look(observer).await.and_then(|found| acceptable(&found));
+        let verdict = match self.fill(program, &request.file, &request.id, &[], observer).await {
+            Ok(()) => self.look(observer).await.and_then(|found| acceptable(&found)),
+            Err(e) => Err(e),
+        };
         if verdict.is_err() {
             self.execute(&mut session, &empty_again(&there)).await?;
         }
@@ -408,6 +414,8 @@ impl Server<'_> {
         observer: &Observer,
     ) -> Result<(), BackupError> {
         self.assert_unused(&mut session).await?;
+        // Where there is no such way, nothing is begun.
+        let mut elsewhere = self.elsewhere().await?;
         let scratch = Scratch::make(*self, &mut session, "restore", &request.id).await?;
         let filled = async {
             let server = scratch.server(self.places);
@@ -424,16 +432,16 @@ impl Server<'_> {
         let swapped = match filled {
             Ok(()) => {
                 session.close().await;
-                let mut elsewhere = self.elsewhere().await?;
-                let swapped = self.swap(&mut elsewhere, &name, &old, &scratch.name).await;
-                session = elsewhere;
-                swapped
+                self.swap(&mut elsewhere, &name, &old, &scratch.name).await
             }
-            Err(e) => Err(e),
+            Err(e) => {
+                session.close().await;
+                Err(e)
+            }
         };
         let left = if swapped.is_ok() { &old } else { &scratch.name };
-        let removed = self.drop_database(&mut session, left).await;
-        session.close().await;
+        let removed = self.drop_database(&mut elsewhere, left).await;
+        elsewhere.close().await;
         swapped?;
         if let Err(e) = removed {
             tracing::warn!("the database that was replaced is still there, as {old}: {e}");
@@ -526,6 +534,7 @@ impl<'a> Scratch<'a> {
         let like = "SELECT concat_ws(' ', 'ENCODING', quote_literal(pg_encoding_to_char(d.encoding)), \
                         'LC_COLLATE', quote_literal(d.datcollate), 'LC_CTYPE', quote_literal(d.datctype), \
                         CASE to_jsonb(d) ->> 'datlocprovider' \
+                            WHEN 'c' THEN 'LOCALE_PROVIDER libc' \
                             WHEN 'i' THEN 'LOCALE_PROVIDER icu ICU_LOCALE ' || quote_literal(coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')) \
                             WHEN 'b' THEN 'LOCALE_PROVIDER builtin BUILTIN_LOCALE ' || quote_literal(to_jsonb(d) ->> 'datlocale') \
                         END) FROM pg_database d WHERE d.datname = current_database()";
@@ -588,7 +597,7 @@ fn empty_again(there: &str) -> String {
              EXECUTE format('DROP SCHEMA %I CASCADE', found.name); END LOOP; \
          FOR found IN SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {OWN_SCHEMAS} AND {NO_EXTENSION} LOOP \
-             IF to_regclass(CAST(CAST(found.oid AS regclass) AS text)) = found.oid THEN \
+             IF EXISTS (SELECT 1 FROM pg_class WHERE oid = found.oid) THEN \
              EXECUTE format('DROP %s %s CASCADE', CASE found.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' \
                  WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, CAST(found.oid AS regclass)); \
              END IF; END LOOP; \

@@ -2,6 +2,7 @@
 //! Not here: what they are run for.
 
 use std::{
+    ffi::OsString,
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
@@ -164,7 +165,7 @@ pub(super) struct Run<'a> {
     pub(super) url: &'a DatabaseUrl,
     /// Names the run, for nobody else to have the same.
     pub(super) id: &'a str,
-    pub(super) arguments: Vec<String>,
+    pub(super) arguments: Vec<OsString>,
     /// The file that it writes, if it writes one.
     pub(super) file: Option<&'a Path>,
 }

@@ -20,8 +20,8 @@ use crate::{error, session::Session};
 /// Neither a role's limits nor a database's count here, and a process that is killed is noticed within a second. `pg_settings`
 /// has those alone that this server knows.
 const IN_PEACE: &str = "SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '10s' \
-    WHEN 'client_connection_check_interval' THEN '1s' ELSE '0' END, true) FROM pg_settings WHERE name IN ('statement_timeout', \
-    'transaction_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'client_connection_check_interval')";
+    WHEN 'client_connection_check_interval' THEN '1s' WHEN 'row_security' THEN 'off' ELSE '0' END, true) FROM pg_settings WHERE name IN ('statement_timeout', \
+    'transaction_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'client_connection_check_interval', 'row_security')";
 
 pub(super) fn failed(side: Side) -> impl Fn(sqlx::Error) -> MoveError {
     move |e| MoveError::Failed {

@@ -27,6 +27,9 @@ use positions::Positions;
 pub(crate) use state::{Attached, Replica};
 use watch::Watch;
 
+/// What a transaction takes at most, as far as its caller's next read is concerned, where the server has no limit for it.
+const UNLIMITED: Duration = Duration::from_secs(60);
+
 /// Everything that decides about a replica.
 #[derive(Clone, Debug)]
 pub struct ReplicaOptions {
@@ -49,7 +52,10 @@ impl ReplicaWatch {
     /// The watch over a replica of a primary, and what it will know.
     pub(crate) fn over(primary: &DatabaseOptions, options: &ReplicaOptions) -> (Self, Arc<Replica>) {
         let (asked, questions) = mpsc::channel(positions::QUEUE);
-        let replica = Arc::new(Replica::new(options.max_lag, options.instances, asked));
+        let limits = [primary.statement_timeout, primary.lock_timeout];
+        let limits = limits.map(|limit| limit.unwrap_or(UNLIMITED));
+        let unfinished = limits.iter().sum::<Duration>() + primary.acquire_timeout;
+        let replica = Arc::new(Replica::new(options.max_lag, options.instances, unfinished, asked));
         let watch = Self {
             positions: Positions::new(primary, questions, Arc::clone(&replica)),
             watch: Watch::new(&options.database, Arc::clone(&replica)),

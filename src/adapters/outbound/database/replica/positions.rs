@@ -64,12 +64,20 @@ impl Positions {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting = Vec::new();
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                Some(first) = self.questions.recv() => waiting.push(first),
-            }
+            let is_tick = tokio::select! {
+                _ = ticks.tick() => true,
+                Some(first) = self.questions.recv() => {
+                    waiting.push(first);
+                    false
+                }
+            };
             while let Ok(next) = self.questions.try_recv() {
                 waiting.push(next);
+            }
+            // A primary that is in trouble is not asked for a connection by each write.
+            if self.session.is_none() && !is_tick {
+                waiting.clear();
+                continue;
             }
             // Nothing is awaited between this and the question: whoever waits has written before.
             let began = Instant::now();

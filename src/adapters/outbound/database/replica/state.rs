@@ -41,6 +41,8 @@ struct Counts {
 pub(crate) struct Replica {
     pub(super) max_lag: Duration,
     instances: u32,
+    /// How long a transaction may go on that nobody waits for any more.
+    unfinished: Duration,
     /// Nothing that is known was found out before.
     pub(super) epoch: Instant,
     samples: Mutex<Samples>,
@@ -63,11 +65,17 @@ fn add(counter: &AtomicU64) {
 
 impl Replica {
     /// Nothing is known of it yet. `asked` takes whoever wants to know the primary's position.
-    pub(super) fn new(max_lag: Duration, instances: u32, asked: mpsc::Sender<oneshot::Sender<Position>>) -> Self {
+    pub(super) fn new(
+        max_lag: Duration,
+        instances: u32,
+        unfinished: Duration,
+        asked: mpsc::Sender<oneshot::Sender<Position>>,
+    ) -> Self {
         let epoch = Instant::now();
         Self {
             max_lag,
             instances,
+            unfinished,
             samples: Mutex::default(),
             writes: Writes::new(max_lag, epoch),
             epoch,
@@ -208,6 +216,11 @@ impl Replica {
 impl WriteLog for Replica {
     fn wrote(&self, session: Option<Session>) {
         self.writes.note(session, Instant::now());
+    }
+
+    fn may_write_yet(&self, session: Option<Session>) {
+        let now = Instant::now();
+        self.writes.note_until(session, now + self.unfinished, now);
     }
 
     async fn position(&self) -> Option<Position> {

@@ -97,7 +97,13 @@ impl Watch {
                 None if self.begins() => EVERY / 10,
                 None => EVERY_WHILE_AWAY,
             };
-            let _ = tokio::time::timeout(pause, self.replica.doubted.notified()).await;
+            if tokio::time::timeout(pause, self.replica.doubted.notified())
+                .await
+                .is_ok()
+            {
+                // A replica that is slow is not asked for new connections as fast as its reads fail.
+                tokio::time::sleep(EVERY).await;
+            }
         }
     }
 

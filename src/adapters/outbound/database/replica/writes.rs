@@ -44,13 +44,18 @@ impl Writes {
 
     /// Somebody has written, at the latest now.
     pub(super) fn note(&self, session: Option<Session>, now: Instant) {
+        self.note_until(session, now, now);
+    }
+
+    /// Somebody has written, or may do so yet; not after `until`.
+    pub(super) fn note_until(&self, session: Option<Session>, until: Instant, now: Instant) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // Two that end at once may come in either order; the later one counts.
         match session {
-            None => last.anybody = last.anybody.max(now),
+            None => last.anybody = last.anybody.max(until),
             Some(session) => {
-                let noted = last.sessions.entry(session).or_insert(now);
-                *noted = (*noted).max(now);
+                let noted = last.sessions.entry(session).or_insert(until);
+                *noted = (*noted).max(until);
             }
         }
         if now.saturating_duration_since(last.swept) > self.kept {
@@ -78,6 +83,21 @@ impl Writes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_written_yet_counts_until_then_and_forgets_nobody_else() {
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let writes = Writes::new(Duration::from_secs(2), began);
+        let (one, other) = (Some(Session(1)), Some(Session(2)));
+        writes.note(other, after(3));
+        writes.note_until(one, after(20), after(4));
+        assert_eq!(writes.of_session(one), after(20));
+        assert_eq!(writes.of_session(other), after(3));
+        // A write that is known to be over takes nothing from one that is not.
+        writes.note(one, after(5));
+        assert_eq!(writes.of_session(one), after(20));
+    }
 
     const KEPT: Duration = Duration::from_secs(2);
 
