@@ -233,6 +233,8 @@ async fn ask_over_http2_until_closed(address: String) -> (usize, Vec<String>) {
                         Ok(answer) => lost.push(answer.status().to_string()),
                         // Nothing of it was sent: no request was lost.
                         Err(error) if error.is_canceled() => {}
+                        // The server has said that it did nothing of it, so that it can be sent again (RFC 9113, 6.8).
+                        Err(error) if format!("{error:?}").contains("GoAway(b\"\", NO_ERROR, Remote)") => {}
                         Err(error) => lost.push(format!("{error:?}")),
                     }
                 }
