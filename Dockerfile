@@ -1,6 +1,7 @@
 # Base images can be replaced (a mirror, a digest): --build-arg RUST_IMAGE=… --build-arg RUNTIME_IMAGE=…
 ARG RUST_IMAGE=rust:1.95-alpine
 ARG RUNTIME_IMAGE=alpine:3.22
+ARG POSTGRES_IMAGE=postgres:17-alpine
 
 FROM ${RUST_IMAGE} AS build
 # What the C parts of SQLite and of the TLS library need.
@@ -27,6 +28,17 @@ RUN find src migration -name '*.rs' -exec touch {} + \
     && mkdir -p /out/data \
     && cp target/dist/dlc /out/dlc
 
+# For `dlc db backup`, `verify` and `restore` of PostgreSQL, which need its programs, of the server's major: --target backup
+FROM ${POSTGRES_IMAGE} AS backup
+COPY --from=build /out/dlc /usr/local/bin/dlc
+COPY --from=build --chown=10001:10001 /out/data /backups
+WORKDIR /backups
+USER 10001:10001
+ENV DLC_PROFILE=production
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["dlc"]
+CMD ["db", "backup"]
+
 FROM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="dlc" \
       org.opencontainers.image.description="A database-backed service and the operations tool that looks after its database" \
@@ -34,8 +46,9 @@ LABEL org.opencontainers.image.title="dlc" \
 # For TLS to a database whose certificate a public authority signed.
 RUN apk add --no-cache ca-certificates
 COPY --from=build /out/dlc /usr/local/bin/dlc
-# A volume that is mounted here is born with this owner.
+# Volumes that are mounted here are born with this owner.
 COPY --from=build --chown=10001:10001 /out/data /app/data
+COPY --from=build --chown=10001:10001 /out/data /backups
 WORKDIR /app
 USER 10001:10001
 # Strict: without a configured database and secret it says so and ends. The Compose files for development say otherwise.
@@ -45,3 +58,8 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 CMD ["dlc", "health"]
 ENTRYPOINT ["dlc"]
 CMD ["serve"]
+# Last: they change with each commit, and what stands below a change is built again.
+ARG DLC_VERSION=unknown
+ARG DLC_REVISION=unknown
+LABEL org.opencontainers.image.version="${DLC_VERSION}" \
+      org.opencontainers.image.revision="${DLC_REVISION}"

@@ -25,14 +25,25 @@ env:
         { cat deployments/.env.example; printf '\nPOSTGRES_PASSWORD=%s\nDLC_AUTH__SECRET=%s\n' "$(new)" "$(new)"; } > deployments/.env
     @echo "wrote deployments/.env; a password counts only when the volume is new (just nuke)"
 
+# Write deployments/secrets/ with a password and a secret for docker-compose.secrets.yml; never overwrites
+secrets:
+    @mkdir -m 700 deployments/secrets || { echo "nothing was changed" >&2; exit 1; }
+    @new() { head -c 33 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' > "deployments/secrets/$1"; chmod 444 "deployments/secrets/$1"; }; \
+        new postgres_password; new auth_secret
+    @echo "wrote deployments/secrets/; a password counts only when the volume is new (just nuke)"
+
+# Say what stands in the way of the containers: engine, versions, ports and who has them, volume
+doctor:
+    @scripts/doctor
+
 # Stop the containers; the data stays
 down:
-    {{compose}} down
+    {{compose}} --profile '*' down
     docker compose -f deployments/docker-compose.sqlite.yml down
 
 # Stop the containers and delete their data
 nuke:
-    {{compose}} down -v
+    {{compose}} --profile '*' down -v
     docker compose -f deployments/docker-compose.sqlite.yml down -v
 
 # Follow the containers' logs
@@ -115,6 +126,14 @@ drill-claims WORD="":
 # Try the stack in real containers
 smoke:
     scripts/smoke
+
+# Faults in real containers: instances replaced under load, a database that dies, old volumes, wrong passwords (one: just drill-containers rollout)
+drill-containers *NAMES:
+    scripts/drill-containers {{NAMES}}
+
+# Replace the running instances by the image that is there now, one after the other, behind the proxy
+rollout *FILES:
+    scripts/rollout {{FILES}}
 
 # Build what is shipped
 dist:

@@ -54,9 +54,11 @@ section! {
     DatabaseConfig = "database" {
         /// The whole address: postgres://user:password@host:5432/name?sslmode=require or sqlite://path/to/file.db
         url: Option<SecretString> = "url" ["DATABASE_URL"], |_| None;
-        /// A direct address for migrations when the other one goes through a pooler.
+        /// A direct address for migrations when the other one goes through a pooler. Without a password it takes the other
+        /// one's, when the role is the same.
         migration_url: Option<SecretString> = "migration_url", |_| None;
-        /// A streaming replica of the database on PostgreSQL, one server: reads that may be a little old go there.
+        /// A streaming replica of the database on PostgreSQL, one server: reads that may be a little old go there. Without a
+        /// password it takes the primary's, when the role is the same.
         replica_url: Option<SecretString> = "replica_url", |_| None;
         /// How far the replica may be behind; beyond it the primary answers everything. At least 1s.
         replica_max_lag: Duration = "replica_max_lag", |_| Duration::from_secs(2);
@@ -207,12 +209,14 @@ fn named(config: &DatabaseConfig, text: &str, source: String) -> Result<Selected
         .migration_url
         .as_ref()
         .map(|text| parse(text.expose_secret(), "the migration URL", "database.migration_url"))
-        .transpose()?;
+        .transpose()?
+        .map(|other| other.with_password_of(&url));
     let replica_url = config
         .replica_url
         .as_ref()
         .map(|text| parse(text.expose_secret(), "the replica's URL", "database.replica_url"))
-        .transpose()?;
+        .transpose()?
+        .map(|other| other.with_password_of(&url));
     let sample_password = url
         .password()
         .is_some_and(|password| SAMPLE_PASSWORDS.contains(&password.expose_secret()));

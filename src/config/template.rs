@@ -22,7 +22,11 @@ pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
         "postgres:17-alpine",
         "Image of PostgreSQL, 15 to 18. A new major refuses the volume of an old one.",
     ),
-    ("DLC_HTTP_PORT", "8080", "Port at which the API is published."),
+    (
+        "DLC_HTTP_PORT",
+        "8080",
+        "Port at which the API is published; 0 takes a free one for each of several.",
+    ),
     ("DLC_HTTP_BIND", "127.0.0.1", "Address at which the API is published."),
     (
         "DATABASE_URL",
@@ -49,10 +53,78 @@ pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
         "",
         "Who may create and claim coupons: open or required.",
     ),
+    (
+        "DLC_SERVER__TRUSTED_PROXIES",
+        "",
+        "Networks of proxies whose X-Forwarded-For is believed; with the profile proxy: 172.16.0.0/12",
+    ),
+    (
+        "DLC_DATABASE__INSTANCES",
+        "1",
+        "How many of the service there are; several need DLC_HTTP_PORT=0 and the profile proxy.",
+    ),
+    (
+        "DLC_SHUTDOWN__DELAY",
+        "",
+        "How long to go on accepting after SIGTERM, so that a proxy looks elsewhere first: 5s is plenty.",
+    ),
+    (
+        "DLC_TRACES__ENDPOINT",
+        "",
+        "Where traces go; with the profile observability: http://collector:4317",
+    ),
     ("DLC_LOG__FORMAT", "", "auto, pretty or json."),
     ("LOG_LEVEL", "info", "off, error, warn, info, debug or trace."),
     ("RUST_IMAGE", "rust:1.95-alpine", "Image that builds dlc."),
     ("RUNTIME_IMAGE", "alpine:3.22", "Image that dlc runs in."),
+    ("DLC_VERSION", "unknown", "Version that the image's label names."),
+    ("DLC_REVISION", "unknown", "Revision that the image's label names."),
+    (
+        "DLC_BACKUPS",
+        "backups",
+        "Where backups go: a volume, or a directory such as /srv/backups that the user 10001 may write to.",
+    ),
+    (
+        "DLC_SECRETS",
+        "./secrets",
+        "Directory with the secrets of docker-compose.secrets.yml: postgres_password and auth_secret.",
+    ),
+    (
+        "DLC_PGBOUNCER_HTTP_PORT",
+        "8081",
+        "Profile pgbouncer: port at which the API that goes through PgBouncer is published.",
+    ),
+    (
+        "DLC_PROXY_PORT",
+        "8000",
+        "Profile proxy: port in front of all instances of the service.",
+    ),
+    ("PROXY_IMAGE", "haproxy:3.2-alpine", "Profile proxy: image of HAProxy."),
+    (
+        "PROMETHEUS_PORT",
+        "9090",
+        "Profile observability: port of Prometheus on 127.0.0.1.",
+    ),
+    (
+        "PROMETHEUS_IMAGE",
+        "prom/prometheus:v3.5.0",
+        "Profile observability: image of Prometheus.",
+    ),
+    (
+        "GRAFANA_PORT",
+        "3000",
+        "Profile observability: port of Grafana on 127.0.0.1.",
+    ),
+    (
+        "GRAFANA_IMAGE",
+        "grafana/grafana:12.1.0",
+        "Profile observability: image of Grafana.",
+    ),
+    (
+        "COLLECTOR_IMAGE",
+        "otel/opentelemetry-collector:0.130.0",
+        "Profile observability: image of the OpenTelemetry collector.",
+    ),
 ];
 
 /// Every setting as YAML, commented out, with the defaults of `profile`.
@@ -116,6 +188,32 @@ pub fn env(profile: Profile) -> String {
                 setting.variable()
             ));
         }
+    }
+    text
+}
+
+/// The same variables as tables, for a document.
+#[must_use]
+pub fn markdown(profile: Profile) -> String {
+    let row = |name: &str, default: &str, doc: &str| {
+        let default = if default.is_empty() {
+            String::new()
+        } else {
+            format!("`{default}`")
+        };
+        // Markdown takes a bar for the next cell.
+        format!("| `{name}` | {default} | {} |\n", doc.trim().replace('|', "\\|"))
+    };
+    let head = "| variable | default | what it is |\n|---|---|---|\n";
+    let mut text = format!("Of the Compose files:\n\n{head}");
+    for (name, default, doc) in COMPOSE_VARIABLES {
+        text.push_str(&row(name, default, doc));
+    }
+    text.push_str(&format!("\nOf dlc itself:\n\n{head}"));
+    for setting in SECTIONS.iter().flat_map(|section| section.settings) {
+        let default = (setting.default)(profile).unwrap_or_default();
+        let doc: Vec<_> = setting.doc.iter().map(|line| line.trim()).collect();
+        text.push_str(&row(&setting.variable(), &default, &doc.join(" ")));
     }
     text
 }

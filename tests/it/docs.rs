@@ -136,6 +136,7 @@ fn every_variable_of_the_compose_files_is_documented() {
     for file in [
         "docker-compose.yml",
         "docker-compose.prod.yml",
+        "docker-compose.secrets.yml",
         "docker-compose.sqlite.yml",
     ] {
         let text = read(&format!("deployments/{file}"));

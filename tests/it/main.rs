@@ -38,6 +38,7 @@ mod docs_data;
 mod docs_data_backups;
 mod docs_data_move;
 mod docs_data_upgrade;
+mod docs_deployment;
 mod docs_migrations;
 mod docs_observability;
 mod drill_backups;

@@ -333,6 +333,8 @@ pub enum TemplateFormat {
     Yaml,
     /// Variables
     Env,
+    /// Variables, as a table for a document
+    Markdown,
 }
 
 /// `dlc auth …`

@@ -113,6 +113,7 @@ pub fn template(profile: Profile, args: &TemplateArgs, printer: Printer) -> Exit
     printer.text(&match args.format {
         TemplateFormat::Yaml => template::yaml(profile),
         TemplateFormat::Env => template::env(profile),
+        TemplateFormat::Markdown => template::markdown(profile),
     });
     Exit::Done
 }

@@ -140,6 +140,31 @@ impl DatabaseUrl {
         Some(SecretString::from(password))
     }
 
+    /// The same with the password of `other`, where it holds none itself and both name one role: a second address of a
+    /// database needs no password of its own.
+    #[must_use]
+    pub fn with_password_of(self, other: &Self) -> Self {
+        let (Kind::Postgres(secret), Some(mine), Some(theirs)) =
+            (&self.kind, self.postgres_options(), other.postgres_options())
+        else {
+            return self;
+        };
+        let Some(password) = other.password() else {
+            return self;
+        };
+        if self.password().is_some() || mine.get_username() != theirs.get_username() {
+            return self;
+        }
+        let Ok(mut url) = Url::parse(secret.expose_secret()) else {
+            return self;
+        };
+        url.query_pairs_mut().append_pair("password", password.expose_secret());
+        Self {
+            kind: Kind::Postgres(SecretString::from(String::from(url))),
+            ..self
+        }
+    }
+
     /// The server's host; a directory for a Unix socket; `None` for SQLite.
     #[must_use]
     pub fn host(&self) -> Option<String> {
@@ -381,6 +406,22 @@ mod tests {
         let url: DatabaseUrl = "postgres://ann:s3cret@db/shop".parse().unwrap();
         assert!(!format!("{url:?}").contains("s3cret"));
         assert_eq!(url.password().unwrap().expose_secret(), "s3cret");
+    }
+
+    #[test]
+    fn a_second_address_takes_the_password_of_the_first_for_the_same_role_alone() {
+        let first: DatabaseUrl = "postgres://ann:a%40%3A%2Fb%3F%26%25+@pooler/shop".parse().unwrap();
+        let taken = |text: &str| {
+            let second: DatabaseUrl = text.parse().unwrap();
+            let second = second.with_password_of(&first);
+            assert!(!second.redacted().contains("%40"));
+            second.password().map(|password| password.expose_secret().to_owned())
+        };
+        let whole = Some("a@:/b?&%+".to_owned());
+        assert_eq!(taken("postgres://ann@db/shop?sslmode=require"), whole);
+        assert_eq!(taken("postgres://ann:own@db/shop"), Some("own".to_owned()));
+        assert_eq!(taken("postgres://bob@db/shop"), None);
+        assert_eq!(taken("sqlite://a.db"), None);
     }
 
     #[test]
