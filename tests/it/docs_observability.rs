@@ -59,6 +59,27 @@ async fn the_alert_rules_are_accepted_by_promtool_and_use_metrics_that_exist() {
     assert_told(&read(rules), &told().await);
 }
 
+#[test]
+fn the_configuration_of_prometheus_is_accepted_by_promtool() {
+    let promtool = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/promtool"))
+        .output()
+        .unwrap();
+    let promtool = String::from_utf8(promtool.stdout).unwrap();
+    // Its syntax alone: the rules are where the container has them.
+    let checked = Command::new(promtool.trim())
+        .args([
+            "check",
+            "config",
+            "--syntax-only",
+            "deployments/observability/prometheus.yaml",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert!(read("deployments/docker-compose.yml").contains("alerts.yaml:/etc/prometheus/alerts.yaml:ro"));
+}
+
 /// Asserts that every metric which a text names is one that is told.
 fn assert_told(text: &str, told: &BTreeSet<String>) {
     let used: BTreeSet<&str> = text
