@@ -360,8 +360,12 @@ async fn leave(
     server.abort();
     // Answers to the last writes told where the log was, for whoever reads at the next instance.
     replica.shutdown().await;
-    if !database.close(CLOSE_LIMIT).await {
+    let closed = database.close(CLOSE_LIMIT).await;
+    if !closed.database {
         tracing::warn!("the database did not let every connection go in time");
+    }
+    if !closed.replica {
+        tracing::warn!("the replica did not let every connection go in time");
     }
     if let Some(traces) = traces
         && !traces.end(TRACES_LIMIT).await

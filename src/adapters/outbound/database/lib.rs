@@ -46,7 +46,7 @@ mod writer;
 pub use backups::{ProgramPlaces, SqlBackups};
 pub use books::SqlCouponBooks;
 pub use claims::ClaimEngineMode;
-pub use connection::{Database, connect, connect_and_wait};
+pub use connection::{Closed, Database, connect, connect_and_wait};
 pub use coupons::SeaOrmCouponRepository;
 pub use greetings::SeaOrmGreetingRepository;
 pub use idempotency::SqlKeptAnswers;
