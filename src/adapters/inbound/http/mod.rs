@@ -19,6 +19,7 @@ mod freshness;
 mod gate;
 mod greetings;
 mod gzip;
+mod headers;
 mod health;
 mod idempotency;
 mod metrics;

@@ -15,7 +15,7 @@ use super::{
     traces::{ProblemCode, Trace},
 };
 use crate::adapters::inbound::http::{
-    Requests,
+    Requests, freshness,
     problem::Problem,
     requests::{Handled, Outcome},
     routes::{self, Route},
@@ -127,6 +127,9 @@ fn respond(problem: Problem, method: &Method, path: &str, id: &str, route: Optio
         .header(header::CACHE_CONTROL, "no-store");
     if let Some(seconds) = problem.retry_after {
         response = response.header(header::RETRY_AFTER, seconds);
+    }
+    if let Some(position) = &problem.read_after {
+        response = response.header(&freshness::NAME, position);
     }
     if problem.status == StatusCode::METHOD_NOT_ALLOWED
         && let Some(route) = route
