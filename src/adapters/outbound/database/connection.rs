@@ -18,12 +18,13 @@ use dlc_application::ports::{
     monitoring::{Durations, PoolStatus},
 };
 use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr, SqlxPostgresConnector, SqlxSqliteConnector};
-use sqlx::{Connection, PgPool, SqlitePool};
+use sqlx::{PgPool, SqlitePool};
 
 use crate::{
     held::{Pool, Source},
     keys::KeysAtWork,
     options::{DatabaseOptions, SQLITE_BUSY_TIMEOUT, sqlite_options},
+    pooling,
     replica::Attached,
     statistics::Counters,
     turnstile::{Turn, Turnstile},
@@ -92,9 +93,7 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError
     let turnstile = |turns| Arc::new(Turnstile::new(turns, options.acquire_timeout));
     let (pools, rw, ro, turnstiles, max_connections) = match options.url.engine() {
         Engine::Postgres => {
-            let probe = options.postgres_session().await?;
-            // A failure to say goodbye changes nothing about what the probe proved.
-            drop(probe.close().await);
+            pooling::carries_a_service(options).await?;
             let pool = options
                 .postgres_pool()
                 .connect_lazy_with(options.postgres_of_a_service()?);

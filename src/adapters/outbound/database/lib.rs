@@ -28,6 +28,7 @@ mod monitor;
 mod moving;
 mod options;
 mod ping;
+mod pooling;
 mod reading;
 mod reads;
 mod replica;
