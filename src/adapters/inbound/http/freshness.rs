@@ -146,16 +146,15 @@ pub(super) async fn noted(
             position
         }
     };
-    let Some(value) = position.and_then(|position| HeaderValue::from_str(&position.to_string()).ok()) else {
-        return answer;
-    };
     match answer {
         Ok(mut response) => {
-            response.headers_mut().insert(NAME.clone(), value);
+            if let Some(value) = position.and_then(|position| HeaderValue::from_str(&position.to_string()).ok()) {
+                response.headers_mut().insert(NAME.clone(), value);
+            }
             Ok(response)
         }
         Err(error) => Err(Problem {
-            read_after: Some(value),
+            read_after: position,
             ..Problem::from_framework(error)
         }
         .into()),

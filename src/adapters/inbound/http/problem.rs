@@ -8,10 +8,10 @@ mod verdicts;
 
 use std::{borrow::Cow, error::Error, time::Duration};
 
-use dlc_application::ports::{StorageError, StorageErrorKind};
+use dlc_application::ports::{StorageError, StorageErrorKind, freshness::Position};
 use poem::{
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
-    http::{HeaderValue, StatusCode},
+    http::StatusCode,
 };
 use poem_openapi::{
     Object,
@@ -75,7 +75,7 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<FieldError>,
     pub(crate) retry_after: Option<u32>,
     /// The position in the database's log up to which its receiver knows what is there.
-    pub(crate) read_after: Option<HeaderValue>,
+    pub(crate) read_after: Option<Position>,
     /// What is logged and never shown.
     pub(crate) source: Option<Box<dyn Error + Send + Sync>>,
 }

@@ -126,8 +126,8 @@ fn respond(problem: Problem, method: &Method, path: &str, id: &str, route: Optio
     if let Some(seconds) = problem.retry_after {
         response = response.header(header::RETRY_AFTER, seconds);
     }
-    if let Some(position) = &problem.read_after {
-        response = response.header(&freshness::NAME, position);
+    if let Some(position) = problem.read_after {
+        response = response.header(&freshness::NAME, position.to_string());
     }
     if problem.status == StatusCode::METHOD_NOT_ALLOWED
         && let Some(route) = route
