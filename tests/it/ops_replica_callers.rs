@@ -8,14 +8,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{
-    Answer, Database, Engine, PASSWORD, Pair, Person, PgBouncer, Prepared, Proxy, Server, postgres::Order,
-};
+use crate::harness::{Answer, Database, Engine, PASSWORD, Pair, Person, PgBouncer, Prepared, Proxy, Server, send};
 
 const HEADER: &str = "x-dlc-read-after";
 /// A replica that stands still is good for the whole test.
@@ -302,9 +301,23 @@ async fn answers_of_a_service_that_leaves_tell_where_the_log_was() {
 async fn a_replica_that_hangs_takes_nothing_of_the_primarys_time_to_say_goodbye() {
     let pair = Pair::with("").await;
     let server = pair.serve(&[PATIENT]).await;
-    pair.order(Order::FreezeStandby).await;
+    offer(&server, "c", 9).await;
+    server.until_replica_shows_now().await;
+    // All that reads are asked on, but not whoever watches: it is not known yet that nobody answers there.
+    let sessions = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'dlc serve%' AND datname = 'shop' \
+                    AND query NOT LIKE '%pg_is_in_recovery%'";
+    let mut standby = PgConnection::connect(&pair.replica_url()).await.unwrap();
+    let frozen: Vec<i32> = sqlx::query_scalar(sessions).fetch_all(&mut standby).await.unwrap();
+    let tell_all = |signal| frozen.iter().for_each(|pid| send(u32::try_from(*pid).unwrap(), signal));
+    tell_all(Signal::STOP);
+    // Somebody asks there and hangs up, which leaves the question.
+    let read = server.request(Method::GET, "/api/v1/coupons/c").header(HEADER, "0/0");
+    let reading = tokio::spawn(read.send());
+    server.until_at_work(2).await;
+    reading.abort();
     let stopped = server.stop().await;
-    pair.order(Order::ThawStandby).await;
+    tell_all(Signal::CONT);
+    assert!(stopped.stderr.contains("the replica did not let"), "{stopped:?}");
     assert_eq!(stopped.code, 0, "{stopped:?}");
     assert!(!stopped.stderr.contains("the database did not let"), "{stopped:?}");
 }
