@@ -206,12 +206,16 @@ async fn a_write_of_which_nobody_knows_what_became_is_seen_once_it_is_there() {
     let holder = server.database.hold_coupons().await;
     let request = server.request(Method::POST, "/api/v1/coupons/c/claims");
     let claiming = tokio::spawn(request.json(&json!({"user_id": "u"})).send());
-    server.until_busy_with(1).await;
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let started = Instant::now();
+    while server.database.number(waiting).await == 0 {
+        assert!(started.elapsed() < LIMIT);
+    }
     let counted = server.reads().await;
     assert_eq!(remaining(&server, None).await, 9);
     assert_eq!(server.reads().await.replica, counted.replica + 1);
     claiming.abort();
-    let started = Instant::now();
     while server.reads().await.own_write == counted.own_write {
         assert_eq!(remaining(&server, None).await, 9);
         assert!(started.elapsed() < LIMIT, "{:?}", server.reads().await);
