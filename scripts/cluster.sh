@@ -2,6 +2,9 @@
 # A throwaway PostgreSQL (its durability as by default, unless told otherwise) and dlc served on a database, for the scripts that
 # source this: they have a folder `work` (mode 711) and `fail`, and call stop_all when they end. Not a program of its own.
 
+# shellcheck source=scripts/server-user.sh
+. "$(dirname "${BASH_SOURCE[0]}")/server-user.sh"
+
 server='' service='' port='' url=''
 
 find_postgres() { # Puts the server's programs first, because Debian's psql is a script around the one in there.
@@ -25,23 +28,21 @@ free_port() { # Below those that the kernel gives to outgoing connections.
 sql() { psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$port" -U bench -d "$1" -c "$2"; }
 
 start_postgres() { # settings of the server…; sets `port` and PGPASSWORD
-    local as=() user=postgres password
+    local as user password
     mkdir "$work/postgres"
     password=$(head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n')
     (umask 077 && printf %s "$password" >"$work/password")
-    if [ "$(id -u)" = 0 ]; then
-        id "$user" >/dev/null 2>&1 || user=nobody
-        chown "$user" "$work/postgres" "$work/password"
-        as=(setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups)
-    fi
+    server_user "$work/postgres" "$work/password"
     # Not from this folder: the other user may not read it.
-    (cd / && exec "${as[@]}" initdb -D "$work/postgres/data" -U bench -A scram-sha-256 --pwfile="$work/password" \
+    # shellcheck disable=SC2086 # Several words.
+    (cd / && exec $as initdb -D "$work/postgres/data" -U bench -A scram-sha-256 --pwfile="$work/password" \
         -E UTF8 --locale=C) >"$work/postgres.log" 2>&1 || { cat "$work/postgres.log" >&2; fail "initdb failed"; }
     rm "$work/password"
     export PGPASSWORD=$password
     export PGSSLMODE=disable # Or libpq would ask for TLS first: a round trip that dlc is told to leave out.
     port=$(free_port)
-    (cd / && exec "${as[@]}" postgres -D "$work/postgres/data" -p "$port" -c listen_addresses=127.0.0.1 \
+    # shellcheck disable=SC2086 # Several words.
+    (cd / && exec $as postgres -D "$work/postgres/data" -p "$port" -c listen_addresses=127.0.0.1 \
         -c unix_socket_directories= "${@/#/--}") >"$work/postgres.log" 2>&1 &
     server=$!
     for _ in {1..600}; do

@@ -48,6 +48,8 @@ use crate::{
 /// How often the database is asked whether it is there, and how long it may take to say so (§3.5).
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_secs(1);
+/// Least time between two, where requests meet broken connections.
+const PING_APART: Duration = Duration::from_millis(100);
 /// How often the doctor looks at the database of a running service, for the gauges.
 const EXAMINED_EVERY: Duration = Duration::from_secs(30);
 /// Connections that the kernel keeps until they are accepted, at most (its net.core.somaxconn may be lower). The usual 128 are
@@ -133,7 +135,7 @@ pub(super) async fn serve(
             return Ok(Exit::Done);
         }
     };
-    background.spawn(monitor(options, Arc::clone(&readiness)));
+    background.spawn(monitor(options, Arc::clone(&readiness), api));
     let scheme = if transport.is_some() { "https" } else { "http" };
     announce(scheme, &address, selected, started);
 
@@ -323,12 +325,15 @@ fn announce(scheme: &str, address: &str, selected: &SelectedDatabase, started: I
 }
 
 /// Keeps readiness true.
-async fn monitor(options: DatabaseOptions, readiness: Arc<Readiness>) {
+async fn monitor(options: DatabaseOptions, readiness: Arc<Readiness>, api: Api) {
     let mut pinger = Pinger::new(&options);
     let mut ticks = tokio::time::interval(PING_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = api.database_doubted() => {}
+        }
         match pinger.ping(PING_LIMIT).await {
             Ok(latency) => {
                 if readiness.database_answered(latency) {
@@ -341,6 +346,8 @@ async fn monitor(options: DatabaseOptions, readiness: Arc<Readiness>) {
                 }
             }
         }
+        // However many requests fail, the database has other things to do.
+        tokio::time::sleep(PING_APART).await;
     }
 }
 
@@ -360,8 +367,12 @@ async fn leave(
     server.abort();
     // Answers to the last writes told where the log was, for whoever reads at the next instance.
     replica.shutdown().await;
-    if !database.close(CLOSE_LIMIT).await {
+    let closed = database.close(CLOSE_LIMIT).await;
+    if !closed.database {
         tracing::warn!("the database did not let every connection go in time");
+    }
+    if !closed.replica {
+        tracing::warn!("the replica did not let every connection go in time");
     }
     if let Some(traces) = traces
         && !traces.end(TRACES_LIMIT).await

@@ -70,6 +70,7 @@ mod ops_pooler;
 mod ops_postgres_tls;
 mod ops_replica;
 mod ops_replica_accidents;
+mod ops_replica_callers;
 mod ops_replica_checks;
 mod ops_serve;
 mod ops_serve_cancelled;

@@ -139,6 +139,26 @@ async fn one_that_does_not_know_prepared_statements_is_found_out_and_can_be_gone
 }
 
 #[tokio::test]
+async fn a_service_that_needs_what_its_own_way_does_not_know_does_not_begin_and_says_what_to_set() {
+    for prepared in [Prepared::SwitchedOff, Prepared::TooOld] {
+        let Some(pooler) = PgBouncer::start(prepared).await else {
+            continue;
+        };
+        let database = Database::migrated(Engine::Postgres).await;
+        // Migrations go around it, and have nothing to complain of.
+        let dlc = || through(&pooler, &database).env("DLC_DATABASE__MIGRATION_URL", &database.url);
+        let verify = dlc().run(&["migrate", "verify"]).await;
+        assert_eq!(verify.code, 0, "{prepared:?}: {verify:?}");
+        let refused = dlc().run(&["serve", "--port", "0"]).await;
+        refused.assert_error(69, "this pooler does not know prepared statements");
+        refused.assert_error(69, "set max_prepared_statements in a PgBouncer of 1.21 or newer");
+        refused.assert_no_secret();
+        let direct = dlc().env("DATABASE_URL", &database.url).env(DECLARED.0, "none");
+        Server::start_as(Database::at(Engine::Postgres, &database.url), direct, &[]).await;
+    }
+}
+
+#[tokio::test]
 async fn one_that_nobody_declared_is_an_error_that_says_how_to() {
     let database = Database::migrated(Engine::Postgres).await;
     let pooler = pooler(Prepared::Known).await;

@@ -325,6 +325,43 @@ async fn whatever_becomes_of_the_database_the_service_stays_says_so_and_goes_on_
 }
 
 #[tokio::test]
+async fn however_many_requests_lose_their_connections_a_database_that_is_there_is_not_lost() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let dlc = database
+        .dlc()
+        .env("DLC_DATABASE__LOCK_TIMEOUT", "60s")
+        .env("DLC_DATABASE__STATEMENT_TIMEOUT", "60s");
+    let server = Server::start_as(database, dlc, &[]).await;
+    server.post("/api/coupons", json!({"name": "c", "amount": 500})).await;
+    for round in 0..3 {
+        let holder = server.database.hold_coupons().await;
+        let claims: Vec<_> = (0..10)
+            .map(|user| {
+                let claim = server.request(reqwest::Method::POST, "/api/coupons/claim");
+                let body = json!({"user_id": format!("{round} {user}"), "coupon_name": "c"});
+                tokio::spawn(claim.json(&body).send())
+            })
+            .collect();
+        server.until_at_work(11).await;
+        let waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                       AND datname = current_database()";
+        // Some wait behind others.
+        while claims.iter().any(|claim| !claim.is_finished()) {
+            server.database.execute(waiting).await;
+        }
+        let mut failed = 0;
+        for claim in claims {
+            failed += usize::from(claim.await.unwrap().unwrap().status() == 503);
+        }
+        assert!(failed >= 3, "{failed}");
+        assert_eq!(server.get("/readyz").await.status, 200, "{}", server.log());
+        holder.release().await;
+        assert_eq!(server.get("/api/v1/coupons/c").await.status, 200);
+    }
+    assert!(!server.log().contains("the database is lost"), "{}", server.log());
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_is_waited_for_no_longer_than_the_limits_say() {
     // A statement and the wait for a connection end by themselves before the request does.
     let limits = [

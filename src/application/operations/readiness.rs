@@ -135,7 +135,7 @@ impl Readiness {
         news
     }
 
-    /// The database did not answer, to a ping or to a request. Returns whether it counts as lost from now on.
+    /// The database did not answer a ping. Returns whether it counts as lost from now on.
     pub fn database_failed(&self, failure: ConnectFailure) -> bool {
         let mut state = self.lock();
         state.failures += 1;

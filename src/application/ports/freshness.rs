@@ -46,7 +46,7 @@ pub struct Session(pub u64);
 pub struct Own {
     /// The session that the caller presents; none for whoever presents nothing, which is everybody.
     pub session: Option<Session>,
-    /// What the caller says that it must see.
+    /// What the caller says that it must see; whoever says nothing must see everything that was written here.
     pub after: Option<Position>,
 }
 
@@ -57,19 +57,23 @@ pub enum Freshness {
     #[default]
     Current,
     /// What others have written lately may be missing, for as long as the configuration allows. What the caller has written itself
-    /// MUST NOT.
+    /// MUST NOT; and of a caller who does not say what that is, nothing that was written here.
     MayLag(Own),
 }
 
 /// Keeps in mind who has written when.
 #[async_trait]
 pub trait WriteLog: Send + Sync {
-    /// A request that may have written is over, well or not. MUST be told before its caller hears of it.
+    /// A request has written. MUST be told before its caller hears of it.
     fn wrote(&self, session: Option<Session>);
 
     /// The same of a request that is over for its caller, who does not know what became of it: it may write yet, for as long as a
     /// transaction may take.
     fn may_write_yet(&self, session: Option<Session>);
+
+    /// A request has changed nothing, but has told its caller what is there: reads MUST show it from now on. MUST be told before its
+    /// caller hears of it.
+    fn told(&self, until: Position);
 
     /// A position behind everything that was committed before this was asked; `None` where it is not to be had in good time.
     async fn position(&self) -> Option<Position>;

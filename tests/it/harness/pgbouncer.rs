@@ -54,7 +54,12 @@ fn program(prepared: Prepared) -> Option<PathBuf> {
 impl PgBouncer {
     /// Starts one; `None` where no such one can be had.
     pub async fn start(prepared: Prepared) -> Option<Self> {
-        Self::start_with(prepared, "").await
+        Self::before(postgres::cluster().await.port, prepared).await
+    }
+
+    /// Starts one in front of another server of the tests; `None` where no such one can be had.
+    pub async fn before(port: u16, prepared: Prepared) -> Option<Self> {
+        Self::start_with(port, prepared, "").await
     }
 
     /// The one of this run, if it was asked for.
@@ -81,14 +86,13 @@ impl PgBouncer {
         // Fewer server connections than a service has of its own, so that they are really shared; a crowd of services.
         let limits = "default_pool_size = 5\nmax_client_conn = 2000\nserver_idle_timeout = 5\n";
         Some(
-            Self::start_with(Prepared::Known, limits)
+            Self::start_with(cluster.port, Prepared::Known, limits)
                 .await
                 .expect("a PgBouncer; scripts/pgbouncer gets one"),
         )
     }
 
-    async fn start_with(prepared: Prepared, limits: &str) -> Option<Self> {
-        let cluster = postgres::cluster().await;
+    async fn start_with(behind: u16, prepared: Prepared, limits: &str) -> Option<Self> {
         let program = program(prepared)?;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = tempfile::Builder::new()
@@ -108,7 +112,7 @@ impl PgBouncer {
         let ini = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\n{statements}\n{limits}",
-            cluster.port,
+            behind,
             path.display()
         );
         std::fs::write(path.join("pgbouncer.ini"), ini).unwrap();
@@ -116,7 +120,13 @@ impl PgBouncer {
         let users = ["dlc_test", ROLE].map(|role| format!("\"{role}\" \"{password}\"\n"));
         std::fs::write(path.join("users"), users.concat()).unwrap();
         let shell = Command::new("sh")
-            .args(["-c", include_str!("pgbouncer.sh")])
+            .args([
+                "-c",
+                concat!(
+                    include_str!("../../../scripts/server-user.sh"),
+                    include_str!("pgbouncer.sh")
+                ),
+            ])
             .env("PROGRAM", program)
             .env("DIR", path)
             .stdin(Stdio::piped())

@@ -1,13 +1,9 @@
 # A PgBouncer that lives exactly as long as whoever holds this script's standard input.
 # Wants: PROGRAM, DIR (with pgbouncer.ini; removed at the end). As root it becomes another user after it has read its files.
 set -eu
-user=
-if [ "$(id -u)" = 0 ]; then
-    user="-u postgres"
-    id postgres >/dev/null 2>&1 || user="-u nobody"
-fi
+server_user
 trap '' INT
-"$PROGRAM" -q $user "$DIR/pgbouncer.ini" >"$DIR/pgbouncer.log" 2>&1 &
+"$PROGRAM" -q ${user:+-u "$user"} "$DIR/pgbouncer.ini" >"$DIR/pgbouncer.log" 2>&1 &
 server=$!
 cat >/dev/null
 # Nothing else ends every version at once, clients or not.

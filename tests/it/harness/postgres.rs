@@ -130,7 +130,13 @@ impl Cluster {
             .unwrap()
             .keep();
         let mut shell = Command::new("sh")
-            .args(["-c", include_str!("postgres.sh")])
+            .args([
+                "-c",
+                concat!(
+                    include_str!("../../../scripts/server-user.sh"),
+                    include_str!("postgres.sh")
+                ),
+            ])
             .env("BIN", programs())
             .env("DIR", &directory)
             .env("PORT", port.to_string())

@@ -1,13 +1,7 @@
 # A throwaway PostgreSQL that lives exactly as long as whoever holds this script's standard input.
 # Wants: BIN (server programs), DIR (an empty directory), PORT, PASSWORD. As root it runs the server as another user.
 set -eu
-as=
-if [ "$(id -u)" = 0 ]; then
-    user=postgres
-    id "$user" >/dev/null 2>&1 || user=nobody
-    chown "$user" "$DIR"
-    as="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
-fi
+server_user "$DIR"
 finish() { rm -rf "$DIR"; }
 trap finish EXIT
 # Ctrl-C in a terminal reaches this shell too; the server must outlive the tests that still use it.
@@ -26,7 +20,7 @@ key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
     printf 'subjectAltName=DNS:localhost' >extensions
     openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 90 -extfile extensions
 } >"$DIR/openssl.log" 2>&1 || { cat "$DIR/openssl.log" >&2; exit 1; }
-[ "$(id -u)" != 0 ] || chown "$user" server.key server.crt
+[ -z "$user" ] || chown "$user" server.key server.crt
 chmod 600 server.key
 chmod 755 "$DIR"
 cd /

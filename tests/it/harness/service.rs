@@ -28,7 +28,13 @@ impl Service {
             .unwrap()
             .keep();
         let mut shell = Command::new("sh")
-            .args(["-c", include_str!("service.sh")])
+            .args([
+                "-c",
+                concat!(
+                    include_str!("../../../scripts/server-user.sh"),
+                    include_str!("service.sh")
+                ),
+            ])
             .env("BIN", programs)
             .env("DIR", &directory)
             .env("PORT", port.to_string())

@@ -2,13 +2,7 @@
 # Wants: BIN (server programs), DIR (an empty directory), PORT, PASSWORD. Each line on standard input names a script that is run as
 # the server's user; the answer is "done" or "failed", and what it said stands in DIR/said. Everything ends with standard input.
 set -eu
-as=
-if [ "$(id -u)" = 0 ]; then
-    user=postgres
-    id "$user" >/dev/null 2>&1 || user=nobody
-    chown "$user" "$DIR"
-    as="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
-fi
+server_user "$DIR"
 trap '' INT
 chmod 755 "$DIR"
 cd "$DIR"

@@ -260,8 +260,8 @@ impl From<MigrateError> for Failure {
                 };
                 let hint = match failure {
                     ConnectFailure::Pooler => {
-                        "this pooler does not know prepared statements: PgBouncer 1.21 or newer does, or go around it with \
-                         DLC_DATABASE__MIGRATION_URL"
+                        "this pooler does not know prepared statements: PgBouncer 1.21 or newer does where max_prepared_statements \
+                         is above 0; or go around it with DLC_DATABASE__MIGRATION_URL"
                     }
                     _ => "`dlc db check` looks at each layer",
                 };

@@ -50,8 +50,9 @@ const DESCRIPTION: &str = "The backend of a dance-lessons coach: people, greetin
     - Lists come in pages: `{items, next_cursor}`, and a `Link` to the next one. A cursor is good for the list, the filter and the user \
     that it was given out for.\n\
     - Where the installation has a replica for reads, what others wrote in the last seconds may be missing from a GET, and what one \
-    wrote oneself is not: an answer to a write carries `X-Dlc-Read-After`, and a GET that sends the newest one is no older. Without \
-    one the access token tells who asks. A GET that has nothing of one's own to see may send `0/0`.\n\
+    wrote oneself is not: an answer to a write carries `X-Dlc-Read-After`, a refusal because of what is there (404, 409, 412) too, and a \
+    GET that sends the newest one is no older. Without one it misses nothing that was written through this service. A GET that has \
+    nothing to see of one's own may send `0/0`.\n\
     - What can be changed has an `ETag`; a PATCH names it in `If-Match`, so that nobody's change is lost.\n\
     - Unknown fields are refused under `/api/v1`, and ignored at the literal paths.";
 

@@ -2,22 +2,24 @@
 //!
 //! Not here: where answers are kept (`dlc-database`), how long (`ports/idempotency`).
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::marker::PhantomData;
 
 use dlc_application::ports::{
     idempotency::{Keyed, KeyedRequest},
     sessions::Principal,
 };
-use poem::{IntoResponse, Request, RequestBody, Response};
+use poem::{IntoResponse, Response, http::HeaderMap};
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
     payload::{Json, Payload},
-    registry::{MetaParamIn, MetaSchema, MetaSchemaRef, Registry},
+    registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ToJSON, Type},
 };
 use serde::Serialize;
 
-use super::problem::{FieldError, Problem};
+use super::{
+    headers::{Carried, Said},
+    problem::{FieldError, Problem},
+};
 
 /// The header's name.
 const NAME: &str = "Idempotency-Key";
@@ -25,8 +27,11 @@ const NAME: &str = "Idempotency-Key";
 const MAX: usize = 255;
 
 /// The key of a request, where it has one. An argument of this type is called `Idempotency-Key` in the document.
+pub(super) type IdempotencyKey = Carried<Key>;
+
+/// The key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct IdempotencyKey(Option<String>);
+pub(super) struct Key(Option<String>);
 
 impl IdempotencyKey {
     /// The request under its key; `content` is what it asks for, parameters of the path included. Whoever has not signed in is
@@ -41,15 +46,25 @@ impl IdempotencyKey {
         let request = KeyedRequest {
             principal: principal.map(|principal| principal.id.to_string()).unwrap_or_default(),
             route,
-            key: self.0?,
+            key: self.0.0?,
             content: serde_json::to_string(content).unwrap_or_default(),
         };
         Some(Keyed { request, answer })
     }
+}
 
-    /// poem-openapi's own headers drop values that are no text, and the request would go on without its key.
-    fn read(request: &Request) -> Result<Self, Problem> {
-        let mut values = request.headers().get_all(NAME).iter();
+impl Said for Key {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            min_length: Some(1),
+            max_length: Some(MAX),
+            pattern: Some(r"^[\x21-\x7e]+$".to_owned()),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        let mut values = headers.get_all(NAME).iter();
         let Some(value) = values.next() else {
             return Ok(Self(None));
         };
@@ -104,58 +119,5 @@ impl<T: Type> IntoResponse for Answered<T> {
     fn into_response(self) -> Response {
         let content_type = <Self as Payload>::CONTENT_TYPE;
         Response::builder().content_type(content_type).body(self.text)
-    }
-}
-
-/// The header's place in the document.
-pub(super) struct KeyText;
-
-impl Type for KeyText {
-    const IS_REQUIRED: bool = false;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
-
-    fn name() -> Cow<'static, str> {
-        "string".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
-            min_length: Some(1),
-            max_length: Some(MAX),
-            pattern: Some(r"^[\x21-\x7e]+$".to_owned()),
-            ..MetaSchema::new("string")
-        }))
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(std::iter::once(self))
-    }
-}
-
-impl<'a> ApiExtractor<'a> for IdempotencyKey {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-
-    type ParamType = KeyText;
-    type ParamRawType = KeyText;
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Header)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(KeyText::schema_ref())
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _: &mut RequestBody,
-        _: ExtractParamOptions<KeyText>,
-    ) -> poem::Result<Self> {
-        Ok(Self::read(request)?)
     }
 }

@@ -19,6 +19,7 @@ mod freshness;
 mod gate;
 mod greetings;
 mod gzip;
+mod headers;
 mod health;
 mod idempotency;
 mod metrics;
@@ -51,6 +52,7 @@ use dlc_application::{
 use ipnet::IpNet;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Response, http::header};
 use poem_openapi::OpenApiService;
+use tokio::sync::Notify;
 
 use admission::Admission;
 pub use admission::AdmissionLimits;
@@ -122,6 +124,8 @@ type DoorWatch = Arc<OnceLock<Arc<Door>>>;
 #[derive(Clone)]
 pub struct Api {
     readiness: Arc<Readiness>,
+    /// Told when a request has found no database.
+    doubted: Arc<Notify>,
     watch: Watch,
     door: DoorWatch,
     gate: Gate,
@@ -139,6 +143,7 @@ impl Api {
             watch: Watch::default(),
             door: DoorWatch::default(),
             readiness,
+            doubted: Arc::default(),
             requests: Requests::default(),
             admission,
         }
@@ -183,7 +188,7 @@ impl Api {
 
     /// The endpoint for a server of `/metrics` alone.
     pub fn metrics_endpoint(&self, limits: Limits) -> impl Endpoint<Output = Response> + 'static {
-        let (readiness, requests) = (Arc::clone(&self.readiness), Requests::default());
+        let (doubted, requests) = (Arc::clone(&self.doubted), Requests::default());
         let limits = Limits {
             rate: None,
             credentials_rate: None,
@@ -193,7 +198,7 @@ impl Api {
         middleware::wrap(
             gate::OnlyMetrics(self.metrics().boxed()),
             limits,
-            readiness,
+            doubted,
             requests,
             &[],
         )
@@ -223,10 +228,15 @@ impl Api {
         middleware::wrap(
             routes,
             limits,
-            Arc::clone(&self.readiness),
+            Arc::clone(&self.doubted),
             self.requests.clone(),
             origins,
         )
+    }
+
+    /// Until a request has found no database.
+    pub async fn database_doubted(&self) {
+        self.doubted.notified().await;
     }
 }
 

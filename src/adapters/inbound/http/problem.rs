@@ -8,7 +8,7 @@ mod verdicts;
 
 use std::{borrow::Cow, error::Error, time::Duration};
 
-use dlc_application::ports::{StorageError, StorageErrorKind};
+use dlc_application::ports::{StorageError, StorageErrorKind, freshness::Position};
 use poem::{
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
     http::StatusCode,
@@ -74,6 +74,8 @@ pub(crate) struct Problem {
     pub(crate) detail: Cow<'static, str>,
     pub(crate) errors: Vec<FieldError>,
     pub(crate) retry_after: Option<u32>,
+    /// The position in the database's log up to which its receiver knows what is there.
+    pub(crate) read_after: Option<Position>,
     /// What is logged and never shown.
     pub(crate) source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -86,6 +88,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            read_after: None,
             source: None,
         }
     }
@@ -197,6 +200,15 @@ impl Problem {
             .as_ref()
             .and_then(|error| error.downcast_ref::<StorageError>())
             .is_some_and(|error| error.kind() == StorageErrorKind::Unavailable)
+    }
+
+    /// Whether an error means that nothing was begun: the service is too busy, or without its database, and a repository was not asked.
+    pub(crate) fn is_of_the_door(error: &poem::Error) -> bool {
+        error
+            .downcast_ref::<CarriedProblem>()
+            .is_some_and(|CarriedProblem(problem)| {
+                problem.status == StatusCode::SERVICE_UNAVAILABLE && problem.source.is_none()
+            })
     }
 
     /// What the framework says, in the same words as the rest.

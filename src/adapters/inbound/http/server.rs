@@ -49,6 +49,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection without a request stays when the service leaves: its next request may be on its way.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long whoever has begun to come in is waited for when the service leaves: longer than a packet takes around the world and back.
+const CLOSING: Duration = Duration::from_millis(300);
+
 /// How long a connection may be without any progress when the service leaves: longer than it takes a network to send a lost packet
 /// again, which TCP does after a second at first (RFC 6298, 2.1).
 const LEAVING: Duration = Duration::from_secs(3);
@@ -144,23 +147,47 @@ pub async fn serve<E, T>(
             (_, Err(_)) => break,
         }
     }
-    // Whoever stands at the door already is let in: the kernel would reset connections that it has made. Nobody else comes to
-    // it between the last look and the end.
+    // Whoever has begun to come in is let in: the kernel would reset connections that it has made. Nobody else comes between the last
+    // look and the end.
     turn_away(&listener);
+    let closing = tokio::time::sleep(CLOSING);
+    let mut closing = pin!(closing);
+    loop {
+        tokio::select! {
+            () = closing.as_mut() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => open(&mut connections, accepted, None),
+                // As above: no descriptor, or whoever came has gone again.
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            },
+        }
+    }
     for accepted in at_the_door(listener) {
         open(&mut connections, accepted, None);
     }
     while connections.join_next().await.is_some() {}
 }
 
-/// Has the kernel make no further connection, and no answer to who asks for one: they ask again, and are refused then. A
-/// connection that it made would be cut off with the listener.
+/// Has the kernel answer nobody who asks for a connection: they ask again, and are refused then. Whoever it has answered already
+/// gets the connection: they believe to have it, and may have sent a request.
 #[cfg(target_os = "linux")]
 fn turn_away(listener: &TcpListener) {
-    // "Keep 0 bytes" of each packet that comes for the listener. Its connections are sockets of their own.
-    const BPF_RET: u16 = 0x06;
-    let drop_all = [socket2::SockFilter::new(BPF_RET, 0, 0, 0)];
-    if let Err(error) = socket2::SockRef::from(listener).attach_filter(&drop_all) {
+    // Each packet that comes for the listener begins with TCP's header here (RFC 9293, 3.1). Its connections are sockets of their own.
+    const LOAD_BYTE: u16 = 0x30;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    let drop_first_ones = [
+        socket2::SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        socket2::SockFilter::new(AND, 0, 0, SYN | ACK),
+        socket2::SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+        socket2::SockFilter::new(RETURN, 0, 0, 0),
+        socket2::SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ];
+    if let Err(error) = socket2::SockRef::from(listener).attach_filter(&drop_first_ones) {
         tracing::debug!(%error, "connections are made until the listener is closed");
     }
 }
@@ -451,5 +478,44 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         }
         // There is no waiting for more than what is there already.
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use socket2::{Domain, SockFilter, Socket, Type};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// More than a lost packet of a handshake costs.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn whoever_has_been_answered_gets_in_and_whoever_asks_then_does_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.set_nonblocking(true).unwrap();
+        // It does not hear the server's answer, which is sent again after a second.
+        client.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
+        let _ = client.connect(&address.into());
+        // Until the kernel has answered: state 3 is SYN_RECV.
+        let begun = format!(": 0100007F:{:04X} ", address.port());
+        let is_begun = |line: &str| line.contains(&begun) && line.contains(" 03 ");
+        while !std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(is_begun) {
+            tokio::task::yield_now().await;
+        }
+        turn_away(&listener);
+        client.detach_filter().unwrap();
+        let stranger = tokio::spawn(TcpStream::connect(address));
+        let (mut inside, _) = timeout(LIMIT, listener.accept()).await.unwrap().unwrap();
+        let mut came = TcpStream::from_std(client.into()).unwrap();
+        came.write_all(b"here").await.unwrap();
+        let mut said = [0; 4];
+        inside.read_exact(&mut said).await.unwrap();
+        assert_eq!(inside.peer_addr().unwrap(), came.local_addr().unwrap());
+        assert!(!stranger.is_finished(), "nobody answers");
+        stranger.abort();
     }
 }

@@ -18,12 +18,13 @@ use dlc_application::ports::{
     monitoring::{Durations, PoolStatus},
 };
 use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr, SqlxPostgresConnector, SqlxSqliteConnector};
-use sqlx::{Connection, PgPool, SqlitePool, postgres::PgPoolOptions};
+use sqlx::{PgPool, SqlitePool};
 
 use crate::{
     held::{Pool, Source},
     keys::KeysAtWork,
-    options::{DatabaseOptions, PING_AFTER_IDLE, SQLITE_BUSY_TIMEOUT, sqlite_options},
+    options::{DatabaseOptions, SQLITE_BUSY_TIMEOUT, sqlite_options},
+    pooling,
     replica::Attached,
     statistics::Counters,
     turnstile::{Turn, Turnstile},
@@ -67,6 +68,15 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Database(Arc<Inner>);
 
+/// Whether all connections were closed in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// To the database itself.
+    pub database: bool,
+    /// To its replica, where there is one.
+    pub replica: bool,
+}
+
 /// What sea-orm says when the pool itself has no connection to give.
 fn no_turn(error: &sqlx::Error) -> DbErr {
     DbErr::ConnectionAcquire(match error {
@@ -83,24 +93,9 @@ pub async fn connect(options: &DatabaseOptions) -> Result<Database, ConnectError
     let turnstile = |turns| Arc::new(Turnstile::new(turns, options.acquire_timeout));
     let (pools, rw, ro, turnstiles, max_connections) = match options.url.engine() {
         Engine::Postgres => {
-            let probe = options.postgres_session().await?;
-            // A failure to say goodbye changes nothing about what the probe proved.
-            drop(probe.close().await);
-            let pool = PgPoolOptions::new()
-                .max_connections(options.max_connections)
-                .min_connections(options.min_connections.min(options.max_connections))
-                .acquire_timeout(options.acquire_timeout)
-                .idle_timeout(options.idle_timeout)
-                .max_lifetime(options.max_lifetime)
-                .test_before_acquire(false)
-                .before_acquire(|connection, meta| {
-                    Box::pin(async move {
-                        if meta.idle_for > PING_AFTER_IDLE {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
-                })
+            pooling::carries_a_service(options).await?;
+            let pool = options
+                .postgres_pool()
                 .connect_lazy_with(options.postgres_of_a_service()?);
             let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
             let turns = turnstile(options.max_connections);
@@ -285,13 +280,10 @@ impl Database {
     }
 
     /// Closes every connection, and waits at most `limit` for those in use: a statement that hangs on the server would
-    /// hold the process for ever. Returns whether all were closed in time.
-    pub async fn close(&self, limit: Duration) -> bool {
+    /// hold the process for ever. Returns whose were closed in time.
+    pub async fn close(&self, limit: Duration) -> Closed {
         self.each_turnstile().for_each(Turnstile::close);
-        let closing = async {
-            if let Some(replica) = self.0.replica.get() {
-                replica.close().await;
-            }
+        let pools = async {
             match &self.0.pools {
                 Pools::Postgres(pool) => pool.close().await,
                 Pools::Sqlite { writer, readers } => {
@@ -301,6 +293,16 @@ impl Database {
                 }
             }
         };
-        tokio::time::timeout(limit, closing).await.is_ok()
+        let replica = async {
+            if let Some(replica) = self.0.replica.get() {
+                replica.close().await;
+            }
+        };
+        // Beside each other: a replica that hangs takes nothing of the primary's time.
+        let (pools, replica) = tokio::join!(tokio::time::timeout(limit, pools), tokio::time::timeout(limit, replica));
+        Closed {
+            database: pools.is_ok(),
+            replica: replica.is_ok(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that decides about a connection, and what becomes of it in the words of each driver: one way to connect for `serve`,
 //! `migrate` and `db check`, which differ here only.
 //!
-//! Not here: pools (`connection.rs`), what an error means (`error.rs`), what a URL means (`url.rs`).
+//! Not here: who gets a connection of which pool (`connection.rs`), what an error means (`error.rs`), what a URL means (`url.rs`).
 
 use std::{
     ffi::OsString,
@@ -14,7 +14,7 @@ use dlc_application::ports::connection::{ConnectError, ConnectFailure};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, SqliteConnection, SqlitePool,
     pool::PoolOptions,
-    postgres::PgConnectOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tracing::log::LevelFilter;
@@ -24,7 +24,7 @@ use crate::{error, url::DatabaseUrl};
 /// How long one SQLite connection waits for another one's lock.
 pub(crate) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that lay idle for longer is pinged before it is used again.
-pub(crate) const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
+const PING_AFTER_IDLE: Duration = Duration::from_secs(30);
 /// Statements slower than this are logged, without their values.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 
@@ -187,6 +187,25 @@ impl DatabaseOptions {
             );
             error::failed(ConnectFailure::FilePermission, cause, &self.url)
         })
+    }
+
+    /// A pool of PostgreSQL's connections, for whoever connects with it as `postgres_of_a_service` or `postgres_of_a_replica`.
+    pub(crate) fn postgres_pool(&self) -> PgPoolOptions {
+        PgPoolOptions::new()
+            .max_connections(self.max_connections)
+            .min_connections(self.min_connections.min(self.max_connections))
+            .acquire_timeout(self.acquire_timeout)
+            .idle_timeout(self.idle_timeout)
+            .max_lifetime(self.max_lifetime)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > PING_AFTER_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
     }
 
     pub(crate) async fn sqlite_pool(

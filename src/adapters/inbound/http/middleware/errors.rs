@@ -1,21 +1,21 @@
-//! Turns every error and panic into problem+json, logs what is ours to mend, and tells readiness of a lost database.
+//! Turns every error and panic into problem+json, logs what is ours to mend, and tells of a database that was not there.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use dlc_application::{operations::readiness::Readiness, ports::connection::ConnectFailure};
 use futures_util::{FutureExt, future::lazy};
 use poem::{
     Body, Endpoint, Request, Response,
     http::{HeaderValue, Method, StatusCode, Uri, header},
 };
 use poem_openapi::types::ToJSON;
+use tokio::sync::Notify;
 
 use super::{
     request_id::RequestId,
     traces::{ProblemCode, Trace},
 };
 use crate::adapters::inbound::http::{
-    Requests,
+    Requests, freshness,
     problem::Problem,
     requests::{Handled, Outcome},
     routes::{self, Route},
@@ -23,7 +23,7 @@ use crate::adapters::inbound::http::{
 
 pub(super) struct Answering<E> {
     pub(super) inner: E,
-    pub(super) readiness: Arc<Readiness>,
+    pub(super) doubted: Arc<Notify>,
     pub(super) requests: Requests,
 }
 
@@ -98,11 +98,9 @@ impl<E> Answering<E> {
     fn note(&self, problem: &Problem, asked: &Asked<'_>) {
         let trace_id = asked.trace.map(|trace| tracing::field::display(trace.0));
         let (method, path, id) = (&asked.method, asked.uri.path(), asked.id());
-        if problem.is_lost_database() && self.readiness.database_failed(ConnectFailure::Lost) {
-            tracing::error!(
-                code = ConnectFailure::Lost.code(),
-                "the database is lost: requests meet broken connections"
-            );
+        if problem.is_lost_database() {
+            // It says something of one connection, and many requests may say it at once: what a ping finds counts.
+            self.doubted.notify_one();
         }
         let cause = problem
             .source
@@ -127,6 +125,9 @@ fn respond(problem: Problem, method: &Method, path: &str, id: &str, route: Optio
         .header(header::CACHE_CONTROL, "no-store");
     if let Some(seconds) = problem.retry_after {
         response = response.header(header::RETRY_AFTER, seconds);
+    }
+    if let Some(position) = problem.read_after {
+        response = response.header(&freshness::NAME, position.to_string());
     }
     if problem.status == StatusCode::METHOD_NOT_ALLOWED
         && let Some(route) = route

@@ -17,8 +17,8 @@ mod traces;
 
 use std::sync::Arc;
 
-use dlc_application::operations::readiness::Readiness;
 use poem::{Endpoint, Response, http::HeaderValue};
+use tokio::sync::Notify;
 
 use super::{Limits, Requests, client::TrustedProxies};
 
@@ -26,14 +26,14 @@ use super::{Limits, Requests, client::TrustedProxies};
 pub(super) fn wrap(
     routes: impl Endpoint<Output = Response> + 'static,
     limits: Limits,
-    readiness: Arc<Readiness>,
+    doubted: Arc<Notify>,
     requests: Requests,
     origins: &[String],
 ) -> impl Endpoint<Output = Response> + 'static {
     let limited = limits::Limited::new(routes, limits.request_timeout, limits.max_body_bytes);
     let answering = errors::Answering {
         inner: protocol::Conforming { inner: limited },
-        readiness,
+        doubted,
         requests,
     };
     let rated = rates::Rated {

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -14,13 +14,13 @@ use std::{
 
 use dlc_application::ports::{connection::ConnectError, freshness::Position};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Row, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Executor, PgPool, Row};
 use tokio::sync::{Semaphore, watch};
 
 use super::questions::RUNS_SINCE;
 use crate::{
     held::{Pool, Source},
-    options::{DatabaseOptions, PING_AFTER_IDLE},
+    options::DatabaseOptions,
     reads::CouponReads,
     turnstile::Turnstile,
 };
@@ -31,6 +31,9 @@ const STATEMENT_LIMIT: Duration = Duration::from_millis(500);
 const TURN_LIMIT: Duration = Duration::from_millis(250);
 /// Longest time for a question of several reads, with a new connection for it. Each of those who wait gives up much sooner.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);
+/// What is the matter with a connection that is none of this link.
+const ANOTHER: &str =
+    "this connection leads to another server than the one that is watched; replica_url has to name one server";
 
 /// The way to a replica.
 #[derive(Debug)]
@@ -47,7 +50,9 @@ pub(crate) struct Link {
     as_of: AtomicU64,
     replayed: AtomicU64,
     usable: AtomicBool,
-    left: watch::Sender<bool>,
+    left: Arc<watch::Sender<bool>>,
+    /// What is the matter with one of its connections.
+    unfit: Arc<OnceLock<Arc<sqlx::Error>>>,
 }
 
 impl Link {
@@ -59,34 +64,29 @@ impl Link {
                     .statement_timeout
                     .map_or(STATEMENT_LIMIT, |own| own.min(STATEMENT_LIMIT)),
             ),
+            min_connections: options.max_connections,
             ..options.clone()
         };
-        let since: Arc<str> = since.into();
-        let pool: PgPool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
-            .min_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .idle_timeout(options.idle_timeout)
-            .max_lifetime(options.max_lifetime)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > PING_AFTER_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
+        let left = Arc::new(watch::Sender::new(false));
+        let unfit = Arc::new(OnceLock::new());
+        let (since, leave, found) = (Arc::<str>::from(since), Arc::clone(&left), Arc::clone(&unfit));
+        let pool: PgPool = options
+            .postgres_pool()
             .after_connect(move |connection, _| {
-                let since = Arc::clone(&since);
+                let (since, leave, found) = (Arc::clone(&since), Arc::clone(&leave), Arc::clone(&found));
                 Box::pin(async move {
                     let question = format!("SELECT {RUNS_SINCE}");
-                    let row = connection.fetch_one(AssertSqlSafe(question)).await?;
-                    if row.try_get::<String, _>(0)? == *since {
-                        return Ok(());
-                    }
-                    let another = "this connection leads to another server than the one that is watched";
-                    Err(sqlx::Error::Protocol(another.to_owned()))
+                    let row = connection.fetch_one(AssertSqlSafe(question)).await;
+                    let error = match row.and_then(|row| row.try_get::<String, _>(0)) {
+                        Ok(runs) if runs == *since => return Ok(()),
+                        Ok(_) => sqlx::Error::Protocol(ANOTHER.to_owned()),
+                        Err(error) => error,
+                    };
+                    // Were it the pool's error, the driver would log it and try again, for each connection. Nothing that is read on
+                    // a link that is left is ever told.
+                    let _ = found.set(Arc::new(error));
+                    leave.send_replace(true);
+                    Ok(())
                 })
             })
             .connect_lazy_with(options.postgres_of_a_replica()?);
@@ -106,7 +106,8 @@ impl Link {
             as_of: AtomicU64::new(0),
             replayed: AtomicU64::new(0),
             usable: AtomicBool::new(false),
-            left: watch::Sender::new(false),
+            left,
+            unfit,
         })
     }
 
@@ -129,18 +130,21 @@ impl Link {
     }
 
     pub(super) fn is_usable(&self) -> bool {
-        self.usable.load(Ordering::Acquire)
+        self.usable.load(Ordering::Acquire) && !self.is_left()
     }
 
     /// Makes its connections, all that it may have: reads do not wait for new ones. It is good with fewer, too.
-    pub(super) async fn fill(&self) -> Result<(), sqlx::Error> {
+    pub(super) async fn fill(&self) -> Result<(), Arc<sqlx::Error>> {
         let pool = self.connection.get_postgres_connection_pool();
         let made = futures_util::future::join_all((0..self.max_connections).map(|_| pool.acquire())).await;
         let (made, failed): (Vec<_>, Vec<_>) = made.into_iter().partition(Result::is_ok);
+        if let Some(error) = self.unfit.get() {
+            return Err(Arc::clone(error));
+        }
         if made.is_empty()
             && let Some(Err(error)) = failed.into_iter().next()
         {
-            return Err(error);
+            return Err(Arc::new(error));
         }
         drop(made);
         // Each is asked whether it is well when it is given back.
@@ -167,6 +171,10 @@ impl Link {
             });
         }
         false
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        *self.left.borrow()
     }
 
     pub(super) fn leave(&self) {

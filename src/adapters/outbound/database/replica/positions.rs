@@ -19,7 +19,7 @@ use super::{
     questions::{self, End},
     state::Replica,
 };
-use crate::{options::DatabaseOptions, session::Session};
+use crate::{error, options::DatabaseOptions, session::Session};
 
 /// How often the primary is asked, if nobody wants to know. A replica is taken for that much older than it is.
 const EVERY: Duration = Duration::from_millis(200);
@@ -38,6 +38,8 @@ pub(super) struct Positions {
     session: Option<Session>,
     /// The end of the log, where that is in the primary's memory only.
     unwritten: Option<(Position, Instant)>,
+    /// Whether it was said that there is no answer.
+    is_silence_told: bool,
 }
 
 impl Positions {
@@ -56,6 +58,7 @@ impl Positions {
             replica,
             session: None,
             unwritten: None,
+            is_silence_told: false,
         }
     }
 
@@ -82,15 +85,22 @@ impl Positions {
             // Nothing is awaited between this and the question: whoever waits has written before.
             let began = Instant::now();
             match self.ask().await {
-                Some(end) => {
+                Ok(end) => {
+                    self.say_answers();
                     for waits in waiting.drain(..) {
                         let _ = waits.send(end.written);
                     }
                     self.write_out(&end).await;
-                    self.replica.samples().push(began, end.log, end.written);
+                    let is_another_log = self.replica.samples().push(began, end.log, end.written);
+                    if is_another_log {
+                        self.replica.forget_told();
+                    }
                 }
                 // Whoever waits is told by that nobody will answer.
-                None => waiting.clear(),
+                Err(why) => {
+                    waiting.clear();
+                    self.say_silent(&why);
+                }
             }
         }
     }
@@ -115,15 +125,32 @@ impl Positions {
         }
     }
 
-    /// `None`: there was no answer in time. That the database is lost is told by whoever watches over it.
-    async fn ask(&mut self) -> Option<End> {
+    /// The error says why there was no answer in time. That the database is lost is told by whoever watches over it.
+    async fn ask(&mut self) -> Result<End, String> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => Session::Postgres(self.options.postgres_session().await.ok()?),
+            None => Session::Postgres(self.options.postgres_session().await.map_err(|e| e.cause)?),
         };
         let answer = tokio::time::timeout(LIMIT, questions::of_primary(&mut session)).await;
-        let answer = answer.ok()?.ok()?;
+        let answer = answer.map_err(|_| format!("no answer within {} ms", LIMIT.as_millis()))?;
+        let answer = answer.map_err(|e| error::words(&e))?;
         self.session = Some(session);
-        Some(answer)
+        Ok(answer)
+    }
+
+    fn say_silent(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.is_silence_told, true) {
+            tracing::warn!(
+                code = "position_unknown",
+                "the primary does not say where its log ends: {why}; until it does, no answer to a write names a position, and the \
+                 primary answers all reads as soon as what is known of the replica is too old"
+            );
+        }
+    }
+
+    fn say_answers(&mut self) {
+        if std::mem::take(&mut self.is_silence_told) {
+            tracing::info!("the primary says where its log ends again");
+        }
     }
 }

@@ -24,23 +24,24 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Keeps an answer, with the time at which it began to be asked for.
-    pub(super) fn push(&mut self, began: Instant, log: Log, position: Position) {
-        if self.log.as_ref() != Some(&log) {
+    /// Keeps an answer, with the time at which it began to be asked for. Returns whether it is of another log than the one before.
+    pub(super) fn push(&mut self, began: Instant, log: Log, position: Position) -> bool {
+        let is_another = self.log.as_ref() != Some(&log);
+        if is_another {
             self.log = Some(log);
             self.taken.clear();
         }
-        if self
-            .taken
-            .back()
-            .is_some_and(|(last, _)| began.saturating_duration_since(*last) < APART)
+        // The newest is kept always: whoever has just written waits for a replica to reach it.
+        if let [.., (before, _), (last, _)] = *self.taken.make_contiguous()
+            && last.saturating_duration_since(before) < APART
         {
-            return;
+            self.taken.pop_back();
         }
         if self.taken.len() == KEPT {
             self.taken.pop_front();
         }
         self.taken.push_back((began, position));
+        is_another
     }
 
     /// The log that the primary writes; `None` before it was asked.
@@ -90,13 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn another_log_has_no_samples_yet_and_those_too_close_are_one() {
+    fn another_log_has_no_samples_yet_and_those_too_close_are_one_but_for_the_newest() {
         let start = Instant::now();
         let mut samples = Samples::default();
-        samples.push(start, log(1), Position(10));
-        samples.push(start + APART / 2, log(1), Position(11));
-        assert_eq!(samples.reached(Position(99)), Some(start));
-        samples.push(start + APART, log(2), Position(100));
+        assert!(samples.push(start, log(1), Position(10)));
+        for part in 1..=4 {
+            assert!(!samples.push(start + APART / 8 * part, log(1), Position(10 + u64::from(part))));
+        }
+        assert_eq!(samples.taken.len(), 2);
+        assert_eq!(samples.reached(Position(13)), Some(start));
+        assert_eq!(samples.reached(Position(14)), Some(start + APART / 8 * 4));
+        assert!(samples.push(start + APART, log(2), Position(100)));
         assert_eq!(samples.reached(Position(99)), None);
         assert_eq!(samples.log(), Some(&log(2)));
         assert_eq!(samples.reached(Position(100)), Some(start + APART));

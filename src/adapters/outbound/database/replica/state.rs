@@ -47,6 +47,10 @@ pub(crate) struct Replica {
     pub(super) epoch: Instant,
     samples: Mutex<Samples>,
     writes: Writes,
+    /// A position behind what callers were told is there, though they have not written it.
+    told: AtomicU64,
+    /// Told when there is something that the replica has yet to show.
+    pub(super) awaited: Notify,
     /// The way there; none while it is not to be used.
     link: RwLock<Option<Arc<Link>>>,
     /// Told when a read has found it to be away.
@@ -79,6 +83,8 @@ impl Replica {
             samples: Mutex::default(),
             writes: Writes::new(max_lag, epoch),
             epoch,
+            told: AtomicU64::new(0),
+            awaited: Notify::new(),
             link: RwLock::default(),
             doubted: Notify::new(),
             asked,
@@ -117,8 +123,19 @@ impl Replica {
         // Bound by a position a caller may have written anywhere; by time only where there is no elsewhere.
         match own.after {
             Some(after) => link.has_replayed(after) && link.as_of() >= self.writes.of_session(own.session),
-            None => self.instances <= 1 && link.as_of() >= self.writes.of_caller(own.session),
+            None => self.instances <= 1 && self.shows_everything(link),
         }
+    }
+
+    /// Whether a link shows all that was written, and told of, through this process.
+    pub(super) fn shows_everything(&self, link: &Link) -> bool {
+        link.has_replayed(Position(self.told.load(Ordering::Acquire))) && link.as_of() >= self.writes.of_anybody()
+    }
+
+    /// Another log has begun, in which positions of the one before mean nothing. Whoever was told one was so before the first question
+    /// about this log, which is as old as a replica is from now on.
+    pub(super) fn forget_told(&self) {
+        self.told.store(0, Ordering::Release);
     }
 
     /// The replica, where a read may be asked there.
@@ -143,8 +160,8 @@ impl Replica {
     async fn attempt<T>(&self, link: &Arc<Link>, ask: impl Future<Output = Result<T, StorageError>>) -> Option<T> {
         let answer = tokio::select! {
             biased;
-            answer = tokio::time::timeout(READ_LIMIT, ask) => answer.ok(),
             () = link.left() => Some(Err(StorageError::new(StorageErrorKind::Timeout, "the replica was left"))),
+            answer = tokio::time::timeout(READ_LIMIT, ask) => answer.ok(),
         };
         match answer {
             Some(Ok(found)) => return Some(found),
@@ -216,6 +233,14 @@ impl Replica {
 impl WriteLog for Replica {
     fn wrote(&self, session: Option<Session>) {
         self.writes.note(session, Instant::now());
+        self.awaited.notify_one();
+    }
+
+    fn told(&self, until: Position) {
+        // While nobody writes the log does not grow: the replica has come so far, and refusals take no reads from it.
+        if self.told.fetch_max(until.0, Ordering::AcqRel) < until.0 {
+            self.awaited.notify_one();
+        }
     }
 
     fn may_write_yet(&self, session: Option<Session>) {

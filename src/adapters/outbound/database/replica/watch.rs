@@ -19,6 +19,8 @@ use crate::{error, options::DatabaseOptions, session::Session};
 
 /// How often a replica is asked that is there, and one that is not.
 const EVERY: Duration = Duration::from_millis(200);
+/// After how long one is asked, and then less and less often, that has something yet to show: the primary answers meanwhile.
+const SOON: Duration = Duration::from_millis(20);
 const EVERY_WHILE_AWAY: Duration = Duration::from_millis(500);
 /// For how long nothing is said of a replica that has yet to come to the primary's first answer.
 const BEGIN: Duration = Duration::from_secs(2);
@@ -85,6 +87,7 @@ impl Watch {
     }
 
     pub(super) async fn run(mut self) {
+        let mut soon = EVERY;
         loop {
             let looked = self.look().await;
             let followed = match looked {
@@ -93,16 +96,20 @@ impl Watch {
             };
             self.judge(followed);
             let pause = match self.replica.link() {
-                Some(_) => EVERY,
+                Some(link) if self.replica.shows_everything(&link) => EVERY,
+                Some(_) => soon,
                 None if self.begins() => EVERY / 10,
                 None => EVERY_WHILE_AWAY,
             };
-            if tokio::time::timeout(pause, self.replica.doubted.notified())
-                .await
-                .is_ok()
-            {
+            soon = (soon * 2).min(EVERY);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
                 // A replica that is slow is not asked for new connections as fast as its reads fail.
-                tokio::time::sleep(EVERY).await;
+                () = self.replica.doubted.notified() => tokio::time::sleep(EVERY).await,
+                () = self.replica.awaited.notified(), if self.replica.link().is_some() => {
+                    tokio::time::sleep(SOON).await;
+                    soon = SOON;
+                }
             }
         }
     }
@@ -163,7 +170,8 @@ impl Watch {
             }
             (samples.reached(replayed), replayed)
         };
-        let link = self.replica.link().filter(|_| self.since == look.since);
+        let known = |link: &Arc<Link>| self.since == look.since && !link.is_left();
+        let link = self.replica.link().filter(known);
         let link = match link {
             Some(link) => link,
             None => {

@@ -1,4 +1,7 @@
-//! When each session wrote last, for as long as a replica might not show it.
+//! When anybody wrote last, and each session, for as long as a replica might not show it.
+//!
+//! Whoever presents no position is bound by what anybody wrote: a token is not a person, who has several, signs out, or reads with
+//! none what they have written with one. Whoever does present one says what it must see, and is held to its own session besides.
 //!
 //! By the clock of this process, which costs a write nothing but a look at it. What is older than the replica may be behind is in
 //! every replica that is used, and is forgotten: at most what was written within twice that time is kept.
@@ -22,7 +25,6 @@ pub(super) struct Writes {
 
 #[derive(Debug)]
 struct Last {
-    /// By somebody without a session, who is everybody.
     anybody: Instant,
     sessions: HashMap<Session, Instant>,
     swept: Instant,
@@ -51,12 +53,10 @@ impl Writes {
     pub(super) fn note_until(&self, session: Option<Session>, until: Instant, now: Instant) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // Two that end at once may come in either order; the later one counts.
-        match session {
-            None => last.anybody = last.anybody.max(until),
-            Some(session) => {
-                let noted = last.sessions.entry(session).or_insert(until);
-                *noted = (*noted).max(until);
-            }
+        last.anybody = last.anybody.max(until);
+        if let Some(session) = session {
+            let noted = last.sessions.entry(session).or_insert(until);
+            *noted = (*noted).max(until);
         }
         if now.saturating_duration_since(last.swept) > self.kept {
             last.swept = now;
@@ -73,10 +73,9 @@ impl Writes {
         wrote.unwrap_or(self.began)
     }
 
-    /// When a caller may have written last: as itself, or as anybody, such as by signing in.
-    pub(super) fn of_caller(&self, session: Option<Session>) -> Instant {
-        let own = self.of_session(session);
-        own.max(self.last.lock().unwrap_or_else(PoisonError::into_inner).anybody)
+    /// When anybody wrote last, or may do so yet.
+    pub(super) fn of_anybody(&self) -> Instant {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).anybody
     }
 }
 
@@ -102,23 +101,20 @@ mod tests {
     const KEPT: Duration = Duration::from_secs(2);
 
     #[test]
-    fn a_session_is_bound_by_its_own_writes_and_by_anybodys() {
+    fn a_session_is_bound_by_its_own_writes_and_who_says_nothing_by_anybodys() {
         let writes = Writes::new(KEPT, Instant::now());
         let (ada, bob) = (Some(Session(1)), Some(Session(2)));
         let (first, second) = (writes.began + KEPT / 4, writes.began + KEPT / 2);
+        assert_eq!(writes.of_anybody(), writes.began);
         writes.note(ada, second);
-        writes.note(ada, first);
-        assert_eq!((writes.of_caller(ada), writes.of_session(ada)), (second, second));
+        writes.note(bob, first);
         assert_eq!(
-            (writes.of_caller(bob), writes.of_caller(None)),
-            (writes.began, writes.began)
+            (writes.of_session(ada), writes.of_session(bob), writes.of_session(None)),
+            (second, first, writes.began)
         );
-        writes.note(None, first);
-        assert_eq!(
-            (writes.of_caller(ada), writes.of_caller(bob), writes.of_caller(None)),
-            (second, first, first)
-        );
-        assert_eq!(writes.of_session(bob), writes.began);
+        assert_eq!(writes.of_anybody(), second);
+        writes.note(None, second + KEPT);
+        assert_eq!((writes.of_session(ada), writes.of_anybody()), (second, second + KEPT));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{Run, Wait};
 use crate::{
     error, inspection,
     options::{DatabaseOptions, Pooler},
+    pooling,
     schema::{history, work::Work},
     session::Session,
 };
@@ -70,17 +71,8 @@ async fn plan(session: &mut Session, run: &Run<'_>) -> Result<Vec<Work>, Migrate
 async fn connect(options: &DatabaseOptions) -> Result<Session, MigrateError> {
     let mut session = Session::Postgres(options.postgres_session().await?);
     if options.pooler == Pooler::PgBouncer {
-        let mut second = Session::Postgres(options.postgres_session().await?);
-        // The same prepared statement by two clients that are lent the same server connection in turn.
-        for client in [&mut session, &mut second] {
-            for _ in 0..2 {
-                client
-                    .rows("SELECT $1", &["prepared"])
-                    .await
-                    .map_err(|e| error::migrate(&e, None))?;
-            }
-        }
-        second.close().await;
+        let known = pooling::knows_prepared_statements(&mut session, options).await?;
+        known.map_err(|e| error::migrate(&e, None))?;
     }
     Ok(session)
 }
