@@ -3,10 +3,14 @@
 //! SQLite is copied by its backup API (`sqlite`), PostgreSQL by its own programs (`postgres`, `programs`). Not here: what a
 //! backup is worth and which may go (`operations/backups`).
 
+mod contents;
+mod emptying;
 mod files;
 mod manifest;
 mod postgres;
 mod programs;
+mod replacing;
+mod scratch;
 mod sqlite;
 
 use std::{
