@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     cli_db_check::{assert_status, finding},
-    harness::{Database, Dlc, Engine, Finished, on_both_engines, postgres},
+    harness::{Database, Dlc, Engine, Finished, PgBouncer, Prepared, on_both_engines, postgres},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -408,7 +408,7 @@ async fn no_password_is_in_the_arguments_or_the_environment_of_a_program() {
     let pg_dump = postgres::programs().join("pg_dump");
     // Asked twice: as the kernel shows it to others, and as the program has it. Then the real one does it.
     let does = format!(
-        "seen={}; tr '\\0' ' ' < /proc/$$/cmdline > $seen/arguments; env > $seen/environment; ls -l \"$PGPASSFILE\" > $seen/mode; \
+        "seen={}; tr '\\0' ' ' < /proc/$$/cmdline > $seen/arguments; env > $seen/environment; stat -L -c %A \"$PGPASSFILE\" > $seen/mode; \
          cp \"$PGPASSFILE\" $seen/passwords; exec {} \"$@\"",
         seen.path().display(),
         pg_dump.display()
@@ -431,6 +431,19 @@ async fn no_password_is_in_the_arguments_or_the_environment_of_a_program() {
     assert!(read("mode").starts_with("-rw-------"), "{}", read("mode"));
     assert!(read("passwords").contains("cänary"));
     assert_eq!(names(temporary.path()), [""; 0]);
+    // Whoever is killed leaves none behind, either.
+    let slow = fake("pg_dump", "pg_dump (PostgreSQL) 98.1", "exec sleep 600");
+    let running = dlc.env("DLC_BACKUP__PROGRAMS", text(slow.path())).start(&[
+        "db",
+        "backup",
+        "--to",
+        text(&to.path().join("killed.dump")),
+    ]);
+    until_begun(to.path()).await;
+    running.signal(Signal::KILL);
+    running.finished().await;
+    assert_eq!(names(temporary.path()), [""; 0]);
+    drop(std::fs::remove_file(to.path().join("killed.dump.part")));
     assert!(
         !manifest(&to.path().join(&names(to.path())[0]))
             .to_string()
@@ -576,4 +589,55 @@ async fn backups_of_a_database_that_was_emptied_take_nobody_s_place() {
     }
     let left = names(to.path());
     assert!(kept.iter().all(|name| left.contains(name)), "{kept:?} of {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_only_libpq_s_own_file_has_is_found_by_its_programs_too() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let (to, kept) = (directory(), directory());
+    let file = kept.path().join("passwords");
+    let password = postgres::PASSWORD.replace('\\', "\\\\").replace(':', "\\:");
+    std::fs::write(&file, format!("*:*:*:dlc_test:{password}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let port = postgres::cluster().await.port;
+    let bare = Database::at(
+        Engine::Postgres,
+        &format!("postgres://dlc_test@127.0.0.1:{port}/{}", database.name()),
+    );
+    let run = async |arguments: &[&str]| {
+        let finished = dlc(&bare).env("PGPASSFILE", text(&file)).run(arguments).await;
+        assert_eq!(finished.code, 0, "{finished:?}");
+        finished.assert_no_secret();
+    };
+    run(&["db", "backup", "--verify", "--to", text(to.path())]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_pooler_a_backup_goes_by_the_way_that_migrations_go() {
+    let database = Database::migrated(Engine::Postgres).await;
+    fill(&database).await;
+    let pooler = PgBouncer::start(Prepared::Known)
+        .await
+        .expect("a PgBouncer; scripts/pgbouncer gets one");
+    let to = directory();
+    let dlc = dlc(&database)
+        .env("DATABASE_URL", &pooler.url(&database))
+        .env("DLC_DATABASE__POOLER", "pgbouncer")
+        .env("DLC_DATABASE__MIGRATION_URL", &database.url);
+    let made = dlc.run(&["db", "backup", "--verify", "--to", text(to.path())]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let file = to.path().join(&names(to.path())[0]);
+    // What it is a backup of is the database, whichever way somebody goes there.
+    assert!(manifest(&file)["database"].as_str().unwrap().ends_with(&format!(
+        ":{}/{}",
+        postgres::cluster().await.port,
+        database.name()
+    )));
+    let verified = dlc.run(&["db", "verify", text(&file)]).await;
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert_status(
+        &dlc.run(&["db", "check", "--only", "BAK001", "--format", "json"]).await,
+        "BAK001",
+        "ok",
+    );
 }

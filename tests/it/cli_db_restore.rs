@@ -272,7 +272,12 @@ async fn a_restore_that_fails_or_is_interrupted_leaves_no_database_behind() {
         .assert_error(1, "public.claims has 1 rows, not 9");
     std::fs::write(&beside, kept).unwrap();
     // pg_restore comes to no end, and is interrupted.
-    let major = "pg_restore (PostgreSQL) 98.1";
+    let real = std::process::Command::new(postgres::programs().join("pg_restore"))
+        .arg("--version")
+        .output()
+        .unwrap();
+    let major = String::from_utf8(real.stdout).unwrap();
+    let major = major.trim();
     let slow = fake("pg_restore", major, "touch $(dirname $0)/begun; exec sleep 600");
     let failing = fake(
         "pg_restore",
@@ -362,4 +367,82 @@ async fn a_broken_file_is_replaced_and_a_damaged_one_keeps_its_owner_and_mode() 
     assert_eq!(replaced.code, 0, "{replaced:?}");
     assert_eq!(std::fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(rows(&target.database).await, rows(&source).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_programs_of_a_later_major_have_backed_up_is_restored_by_them_on_the_older_server() {
+    let source = Database::migrated(Engine::Postgres).await;
+    fill(&source).await;
+    // Looks like the line that only a newer server knows, and is data, or a part of a routine.
+    source
+        .execute(
+            "INSERT INTO greet_history (message) VALUES (E'SET transaction_timeout = 0;\nSET transaction_timeout = 0;\n\\\\.\nCOMMIT;'); \
+             CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $f$SELECT '\nSET transaction_timeout = 0;\n'$f$",
+        )
+        .await;
+    let programs = postgres::programs_of("18");
+    let dlc = || source.dlc().env("DLC_BACKUP__PROGRAMS", text(&programs));
+    let to = directory();
+    let made = dlc().run(&["db", "backup", "--verify", "--to", text(to.path())]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let file = to.path().join(&names(to.path())[0]);
+    for (target, more) in [
+        (Target::empty(Engine::Postgres).await, false),
+        (Target::with_a_table(Engine::Postgres).await, true),
+    ] {
+        let mut arguments = vec!["db", "restore", text(&file), "--into", &target.database.url];
+        if more {
+            arguments.extend(["--replace", "--yes-replace", target.name()]);
+        }
+        let restored = dlc().run(&arguments).await;
+        assert_eq!(restored.code, 0, "{restored:?}");
+        restored.assert_no_secret();
+        assert_eq!(rows(&target.database).await, rows(&source).await);
+        let text = "SELECT f() || (SELECT message FROM greet_history WHERE message LIKE 'SET%')";
+        assert_eq!(target.database.rows(text).await, source.rows(text).await);
+    }
+    if source.number("SELECT current_setting('server_version_num')::int").await >= 170_000 {
+        // Such a server has nothing against it.
+        return;
+    }
+    // What runs the script has to be there, and fails in its own words; nothing is left then.
+    let newer = fake(
+        "pg_restore",
+        "pg_restore (PostgreSQL) 98.1",
+        "echo 'CREATE TABLE t ();'",
+    );
+    let target = Target::empty(Engine::Postgres).await;
+    let restore = ["db", "restore", text(&file), "--into", &target.database.url];
+    let by = async || {
+        source
+            .dlc()
+            .env("DLC_BACKUP__PROGRAMS", text(newer.path()))
+            .run(&restore)
+            .await
+    };
+    by().await
+        .assert_error(1, "no psql of PostgreSQL 98 or newer was found");
+    let psql = "psql:<stdin>:7: ERROR:  out of ink";
+    let other = fake(
+        "psql",
+        "psql (PostgreSQL) 98.1",
+        &format!("cat > /dev/null; echo '{psql}' >&2; exit 3"),
+    );
+    std::fs::copy(other.path().join("psql"), newer.path().join("psql")).unwrap();
+    by().await.assert_error(1, "psql failed: out of ink");
+    // A reader that fails half way: what it has written until then is taken back.
+    let real = fake(
+        "psql",
+        "psql (PostgreSQL) 98.1",
+        &format!("exec {}/psql \"$@\"", programs.display()),
+    );
+    std::fs::copy(real.path().join("psql"), newer.path().join("psql")).unwrap();
+    let half = fake(
+        "pg_restore",
+        "pg_restore (PostgreSQL) 98.1",
+        "echo 'BEGIN;'; echo 'CREATE TABLE t ();'; echo 'pg_restore: error: out of paper' >&2; exit 1",
+    );
+    std::fs::copy(half.path().join("pg_restore"), newer.path().join("pg_restore")).unwrap();
+    by().await.assert_error(1, "pg_restore failed: out of paper");
+    assert_eq!(everything(&target.database).await, "");
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{
     files,
     postgres::{NO_EXTENSION, OWN_SCHEMAS, Server, quoted},
-    programs,
+    running,
 };
 use crate::{schema::history::OWN_TABLES, session::Session};
 
@@ -92,7 +92,7 @@ impl Server<'_> {
         self.execute(&mut session, &begin).await?;
         let contents = tokio::select! {
             contents = self.contents(&mut session, observer) => contents?,
-            () = programs::stopped(observer) => return Err(BackupError::Stopped),
+            () = running::stopped(observer) => return Err(BackupError::Stopped),
         };
         session.close().await;
         Ok(contents)

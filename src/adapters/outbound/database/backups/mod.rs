@@ -5,11 +5,14 @@
 
 mod contents;
 mod emptying;
+mod environment;
 mod files;
+mod filling;
 mod manifest;
 mod postgres;
 mod programs;
 mod replacing;
+mod running;
 mod scratch;
 mod sqlite;
 
@@ -175,7 +178,7 @@ impl DatabaseBackups for SqlBackups {
         let part = Part::begin(&file)?;
         let (server_version, program, snapshot_at, contents) = match self.engine() {
             Engine::Postgres => {
-                let dumped = self.server().dump(&request.id, &part.path, observer).await?;
+                let dumped = self.server().dump(&part.path, observer).await?;
                 (
                     dumped.server_version,
                     dumped.program,

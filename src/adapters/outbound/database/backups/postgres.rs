@@ -15,7 +15,9 @@ use dlc_application::{
 use super::{
     contents::SAME_FOR_ALL,
     emptying,
-    programs::{self, Program, ProgramPlaces, Run},
+    filling::Filler,
+    programs::{self, ProgramPlaces},
+    running::Run,
     scratch::Scratch,
 };
 use crate::{error, options::DatabaseOptions, session::Session};
@@ -75,7 +77,7 @@ impl Server<'_> {
         session.execute(sql).await.map_err(|e| self.failed(&e))
     }
 
-    async fn major(&self, session: &mut Session) -> Result<u32, BackupError> {
+    pub(super) async fn major(&self, session: &mut Session) -> Result<u32, BackupError> {
         let number = self
             .text(session, "SELECT current_setting('server_version_num')")
             .await?;
@@ -83,7 +85,7 @@ impl Server<'_> {
     }
 
     /// Dumps into a file that is there and empty, and tells what is in the database, of the same moment.
-    pub(super) async fn dump(&self, id: &str, part: &Path, observer: &Observer) -> Result<Dumped, BackupError> {
+    pub(super) async fn dump(&self, part: &Path, observer: &Observer) -> Result<Dumped, BackupError> {
         let mut session = self.session().await?;
         let major = self.major(&mut session).await?;
         // Before the snapshot, which keeps the server from cleaning up.
@@ -108,7 +110,6 @@ impl Server<'_> {
             program: &program,
             places: self.places,
             url: &self.options.url,
-            id,
             arguments: vec![
                 "--format=custom".into(),
                 format!("--snapshot={snapshot}").into(),
@@ -142,19 +143,13 @@ impl Server<'_> {
         observer: &Observer,
     ) -> Result<Contents, BackupError> {
         let mut session = self.session().await?;
-        let program = self.reader(&mut session, manifest).await?;
+        let filler = self.filler(&mut session, manifest).await?;
         self.remove_abandoned(&mut session).await?;
         let scratch = Scratch::make(*self, &mut session, "verify", id).await?;
         let found = async {
             let server = scratch.server(self.places);
             server
-                .fill(
-                    &program,
-                    file,
-                    id,
-                    &["--no-publications", "--no-subscriptions"],
-                    observer,
-                )
+                .fill(&filler, file, &["--no-publications", "--no-subscriptions"], observer)
                 .await?;
             server.look(observer).await
         }
@@ -167,56 +162,6 @@ impl Server<'_> {
         Ok(found)
     }
 
-    /// The program that can read this backup, and write to this server.
-    async fn reader(&self, session: &mut Session, manifest: &Manifest) -> Result<Program, BackupError> {
-        let server = self.major(session).await?;
-        let leading = |text: &str| -> u32 {
-            let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().unwrap_or_default()
-        };
-        let backup = leading(&manifest.server_version);
-        if backup > server {
-            return Err(BackupError::OlderServer {
-                backup,
-                server,
-                target: self.options.url.redacted().to_owned(),
-            });
-        }
-        let writer = manifest.program.strip_prefix("pg_dump ").map_or(0, leading);
-        programs::find(self.places, "pg_restore", server.max(writer)).await
-    }
-
-    pub(super) async fn fill(
-        &self,
-        program: &Program,
-        file: &Path,
-        id: &str,
-        more: &[&str],
-        observer: &Observer,
-    ) -> Result<(), BackupError> {
-        debug_assert!(program.major() > 0);
-        let name = self.database_name();
-        let options = [
-            "--exit-on-error",
-            "--single-transaction",
-            "--no-owner",
-            "--no-privileges",
-        ];
-        let mut arguments: Vec<OsString> = options.iter().chain(more).map(OsString::from).collect();
-        let escaped = name.replace('\\', "\\\\").replace('\'', "\\'");
-        arguments.push(format!("--dbname=dbname='{escaped}'").into());
-        arguments.push(file.into());
-        let run = Run {
-            program,
-            places: self.places,
-            url: &self.options.url,
-            id,
-            arguments,
-            file: None,
-        };
-        run.finish(observer, || observer.observe("restoring", 0, None)).await
-    }
-
     pub(super) fn database_name(&self) -> String {
         let options = self.options.url.postgres_options();
         options
@@ -227,7 +172,7 @@ impl Server<'_> {
     /// What there is in a target.
     pub(super) async fn target(&self, manifest: &Manifest, request: &RestoreRequest) -> Result<Target, BackupError> {
         let mut session = self.session().await?;
-        self.reader(&mut session, manifest).await?;
+        self.filler(&mut session, manifest).await?;
         let occupied = self.occupied(&mut session).await?;
         if request.replace && occupied.is_some() {
             self.assert_unused(&mut session).await?;
@@ -278,24 +223,24 @@ impl Server<'_> {
         observer: &Observer,
     ) -> Result<(), BackupError> {
         let mut session = self.session().await?;
-        let program = self.reader(&mut session, manifest).await?;
+        let filler = self.filler(&mut session, manifest).await?;
         match self.occupied(&mut session).await? {
             None => {
-                self.restore_into_nothing(session, &program, request, acceptable, observer)
+                self.restore_into_nothing(session, &filler, request, acceptable, observer)
                     .await
             }
             Some(contents) if !request.replace => Err(BackupError::NotEmpty {
                 target: self.options.url.redacted().to_owned(),
                 contents,
             }),
-            Some(_) => self.replace(session, &program, request, acceptable, observer).await,
+            Some(_) => self.replace(session, &filler, request, acceptable, observer).await,
         }
     }
 
     async fn restore_into_nothing(
         &self,
         mut session: Session,
-        program: &Program,
+        filler: &Filler,
         request: &RestoreRequest,
         acceptable: Acceptable<'_>,
         observer: &Observer,
@@ -304,7 +249,7 @@ impl Server<'_> {
         self.assert_unused(&mut session).await?;
         // What is there already stays there, whatever happens.
         let there = self.text(&mut session, emptying::NAMES_OF_WHAT_STAYS).await?;
-        let verdict = match self.fill(program, &request.file, &request.id, &[], observer).await {
+        let verdict = match self.fill(filler, &request.file, &[], observer).await {
             Ok(()) => self.look(observer).await.and_then(|found| acceptable(&found)),
             Err(e) => Err(e),
         };

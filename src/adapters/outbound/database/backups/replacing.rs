@@ -3,8 +3,8 @@
 use dlc_application::ports::backups::{Acceptable, BackupError, Observer, RestoreRequest};
 
 use super::{
+    filling::Filler,
     postgres::{Server, identifier, quoted},
-    programs::Program,
     scratch::Scratch,
 };
 use crate::{error, session::Session};
@@ -14,7 +14,7 @@ impl Server<'_> {
     pub(super) async fn replace(
         &self,
         mut session: Session,
-        program: &Program,
+        filler: &Filler,
         request: &RestoreRequest,
         acceptable: Acceptable<'_>,
         observer: &Observer,
@@ -25,7 +25,7 @@ impl Server<'_> {
         let scratch = Scratch::make(*self, &mut session, "restore", &request.id).await?;
         let filled = async {
             let server = scratch.server(self.places);
-            server.fill(program, &request.file, &request.id, &[], observer).await?;
+            server.fill(filler, &request.file, &[], observer).await?;
             acceptable(&server.look(observer).await?)?;
             if observer.is_stopped() {
                 return Err(BackupError::Stopped);
