@@ -3,6 +3,7 @@
 //! SQLite is copied by its backup API (`sqlite`), PostgreSQL by its own programs (`postgres`, `programs`). Not here: what a
 //! backup is worth and which may go (`operations/backups`).
 
+mod attributes;
 mod contents;
 mod emptying;
 mod environment;
@@ -10,6 +11,7 @@ mod files;
 mod filling;
 mod manifest;
 mod postgres;
+mod privileges;
 mod programs;
 mod replacing;
 mod running;

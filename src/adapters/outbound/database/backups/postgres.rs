@@ -18,7 +18,7 @@ use super::{
     filling::Filler,
     programs::{self, ProgramPlaces},
     running::Run,
-    scratch::Scratch,
+    scratch::{Scratch, TRIAL},
 };
 use crate::{error, options::DatabaseOptions, session::Session};
 
@@ -54,10 +54,9 @@ impl Server<'_> {
                 failure,
             },
             ConnectFailure::Privilege => BackupError::Privilege {
-                what: "this role may not read everything".to_owned(),
+                what: format!("this role lacks a privilege in {}", self.options.url.redacted()),
                 cause: error::words(error),
-                grant: "GRANT pg_read_all_data TO … (and BYPASSRLS, where rows are hidden), or back up as the owner: \
-                        DLC_DATABASE__MIGRATION_URL"
+                grant: "ask the owner of the database for it, or name a role that has it: DLC_DATABASE__MIGRATION_URL"
                     .to_owned(),
             },
             _ => error::failed(failure, error::words(error), &self.options.url).into(),
@@ -65,7 +64,26 @@ impl Server<'_> {
     }
 
     pub(super) async fn session(&self) -> Result<Session, BackupError> {
-        Ok(Session::Postgres(self.options.postgres_session().await?))
+        self.session_of(self.options).await
+    }
+
+    /// A session that may lie idle for as long as a program works, and make what is needed, whatever a role or a database has by
+    /// default.
+    pub(super) async fn session_of(&self, options: &DatabaseOptions) -> Result<Session, BackupError> {
+        let mut session = Session::Postgres(options.postgres_session().await?);
+        // Older servers do not know the one.
+        let unlimited = "SELECT set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE 'off' END, false) FROM pg_settings \
+                         WHERE name IN ('idle_session_timeout', 'default_transaction_read_only')";
+        self.execute(&mut session, unlimited).await?;
+        Ok(session)
+    }
+
+    /// The same session, or another one where that was ended meanwhile: what was begun has to be cleaned up all the same.
+    pub(super) async fn revived(&self, mut session: Session) -> Result<Session, BackupError> {
+        match session.execute("SELECT 1").await {
+            Ok(()) => Ok(session),
+            Err(_) => self.session().await,
+        }
     }
 
     pub(super) async fn text(&self, session: &mut Session, sql: &str) -> Result<String, BackupError> {
@@ -90,6 +108,7 @@ impl Server<'_> {
         let major = self.major(&mut session).await?;
         // Before the snapshot, which keeps the server from cleaning up.
         let program = programs::find(self.places, "pg_dump", major).await?;
+        self.assert_may_read(&mut session).await?;
         self.execute(
             &mut session,
             &format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {SAME_FOR_ALL}"),
@@ -123,7 +142,8 @@ impl Server<'_> {
             observer.observe("bytes dumped", size, None);
         };
         // Side by side: the snapshot is held for as long as the slower one takes, not for both.
-        let (contents, ()) = tokio::try_join!(self.contents(&mut session, observer), run.finish(observer, told))?;
+        let (contents, ()) =
+            tokio::try_join!(self.contents(&mut session, observer), run.finish(observer, told)).map_err(hidden_rows)?;
         self.execute(&mut session, "ROLLBACK").await?;
         session.close().await;
         Ok(Dumped {
@@ -144,8 +164,9 @@ impl Server<'_> {
     ) -> Result<Contents, BackupError> {
         let mut session = self.session().await?;
         let filler = self.filler(&mut session, manifest).await?;
+        self.assert_may_make(&mut session).await?;
         self.remove_abandoned(&mut session).await?;
-        let scratch = Scratch::make(*self, &mut session, "verify", id).await?;
+        let scratch = Scratch::make(*self, &mut session, TRIAL, id).await?;
         let found = async {
             let server = scratch.server(self.places);
             server
@@ -155,6 +176,7 @@ impl Server<'_> {
         }
         .await;
         // Whatever came of it, and whoever wanted it to end.
+        let mut session = self.revived(session).await?;
         let removed = scratch.remove(&mut session).await;
         session.close().await;
         let found = found?;
@@ -174,8 +196,12 @@ impl Server<'_> {
         let mut session = self.session().await?;
         self.filler(&mut session, manifest).await?;
         let occupied = self.occupied(&mut session).await?;
-        if request.replace && occupied.is_some() {
+        if occupied.is_none() {
+            self.assert_may_fill(&mut session, manifest).await?;
+        } else if request.replace {
             self.assert_unused(&mut session).await?;
+            self.assert_may_replace(&mut session).await?;
+            self.elsewhere().await?.close().await;
         }
         session.close().await;
         Ok(Target {
@@ -254,10 +280,25 @@ impl Server<'_> {
             Err(e) => Err(e),
         };
         if verdict.is_err() {
+            session = self.revived(session).await?;
             self.execute(&mut session, &emptying::empty_again(&there)).await?;
         }
         session.close().await;
         verdict
+    }
+}
+
+/// The tables may be read; what hides rows of them is known when they are.
+fn hidden_rows(error: BackupError) -> BackupError {
+    match error {
+        BackupError::Privilege { cause, .. } => BackupError::Privilege {
+            what: "this role may not read everything".to_owned(),
+            cause,
+            grant: "GRANT pg_read_all_data TO … (and BYPASSRLS, where rows are hidden), or back up as the owner: \
+                    DLC_DATABASE__MIGRATION_URL"
+                .to_owned(),
+        },
+        other => other,
     }
 }
 

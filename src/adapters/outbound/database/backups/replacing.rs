@@ -1,11 +1,11 @@
-//! A database that is replaced: by a new one beside it, which takes its name at the end. Not here: how that is filled (`postgres`).
+//! A database that is replaced: by a new one beside it, which takes its name at the end. Not here: how that is filled (`filling`).
 
 use dlc_application::ports::backups::{Acceptable, BackupError, Observer, RestoreRequest};
 
 use super::{
     filling::Filler,
-    postgres::{Server, identifier, quoted},
-    scratch::Scratch,
+    postgres::{Server, identifier},
+    scratch::{REPLACEMENT, Scratch},
 };
 use crate::{error, session::Session};
 
@@ -20,30 +20,36 @@ impl Server<'_> {
         observer: &Observer,
     ) -> Result<(), BackupError> {
         self.assert_unused(&mut session).await?;
+        self.assert_may_replace(&mut session).await?;
         // Where there is no such way, nothing is begun.
         let mut elsewhere = self.elsewhere().await?;
-        let scratch = Scratch::make(*self, &mut session, "restore", &request.id).await?;
+        self.remove_abandoned(&mut session).await?;
+        let scratch = Scratch::make(*self, &mut session, REPLACEMENT, &request.id).await?;
         let filled = async {
+            let attributes = self.attributes(&mut session, &scratch.name).await?;
+            self.rehearse_attributes(&mut elsewhere, &attributes).await?;
+            // Nobody may be connected to a database that gets another name, not even whoever renames it.
+            session.close().await;
             let server = scratch.server(self.places);
             server.fill(filler, &request.file, &[], observer).await?;
             acceptable(&server.look(observer).await?)?;
             if observer.is_stopped() {
                 return Err(BackupError::Stopped);
             }
-            Ok(())
+            // As it is now.
+            let mut session = self.session().await?;
+            let attributes = self.attributes(&mut session, &scratch.name).await?;
+            session.close().await;
+            Ok(attributes)
         }
         .await;
-        // Nobody may be connected to a database that gets another name, not even whoever renames it.
-        let (name, old) = (self.database_name(), format!("{}_replaced", scratch.name));
+        // That took a while.
+        let is_alive = elsewhere.execute("SELECT 1").await.is_ok();
+        let mut elsewhere = if is_alive { elsewhere } else { self.elsewhere().await? };
+        let old = format!("{}_replaced", scratch.name);
         let swapped = match filled {
-            Ok(()) => {
-                session.close().await;
-                self.swap(&mut elsewhere, &name, &old, &scratch.name).await
-            }
-            Err(e) => {
-                session.close().await;
-                Err(e)
-            }
+            Ok(attributes) => self.swap(&mut elsewhere, &attributes, &old, &scratch.name).await,
+            Err(e) => Err(e),
         };
         let left = if swapped.is_ok() { &old } else { &scratch.name };
         let removed = self.drop_database(&mut elsewhere, left).await;
@@ -55,28 +61,23 @@ impl Server<'_> {
         Ok(())
     }
 
-    pub(super) async fn swap(
+    async fn swap(
         &self,
         session: &mut Session,
-        name: &str,
+        attributes: &[String],
         old: &str,
         new: &str,
     ) -> Result<(), BackupError> {
-        let owner = format!(
-            "SELECT format('ALTER DATABASE %I OWNER TO %I', '{}', r.rolname) FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba \
-             WHERE d.datname = '{}' AND r.rolname <> current_user",
-            quoted(new),
-            quoted(name)
-        );
-        let owner = self.text(session, &owner).await?;
-        if !owner.is_empty() {
-            self.execute(session, &owner).await?;
-        }
-        let [name, old, new] = [name, old, new].map(identifier);
-        let swap =
-            format!("BEGIN; ALTER DATABASE {name} RENAME TO {old}; ALTER DATABASE {new} RENAME TO {name}; COMMIT");
-        if let Err(e) = session.execute(&swap).await {
-            session.execute("ROLLBACK").await.map_err(|e| self.failed(&e))?;
+        let [name, old, new] = [&self.database_name(), old, new].map(identifier);
+        let mut swap = vec!["BEGIN"];
+        swap.extend(attributes.iter().map(String::as_str));
+        let rename = format!("ALTER DATABASE {name} RENAME TO {old}; ALTER DATABASE {new} RENAME TO {name}");
+        swap.extend([rename.as_str(), "COMMIT"]);
+        for statement in swap {
+            let Err(e) = session.execute(statement).await else {
+                continue;
+            };
+            drop(session.execute("ROLLBACK").await);
             // object_in_use
             if error::words(&e).contains("is being accessed by other users") {
                 return Err(self.in_use("somebody has connected meanwhile".to_owned()));
@@ -90,12 +91,11 @@ impl Server<'_> {
     pub(super) async fn elsewhere(&self) -> Result<Session, BackupError> {
         let mut last = None;
         for name in ["postgres", "template1"] {
-            let options = self.options_of(name);
-            match options.postgres_session().await {
-                Ok(session) => return Ok(Session::Postgres(session)),
+            match self.session_of(&self.options_of(name)).await {
+                Ok(session) => return Ok(session),
                 Err(e) => last = Some(e),
             }
         }
-        Err(last.map_or(BackupError::Stopped, BackupError::Connect))
+        Err(last.unwrap_or(BackupError::Stopped))
     }
 }

@@ -4,20 +4,23 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use dlc_application::ports::{backups::BackupError, connection::ConnectFailure};
+use dlc_application::ports::backups::BackupError;
 
 use super::{
     postgres::{Server, identifier},
     programs::ProgramPlaces,
 };
 use crate::{
-    error,
     options::{DatabaseOptions, Pooler},
     session::Session,
 };
 
 /// A scratch database that somebody was killed over is removed by whoever comes by after this long.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// What a scratch database is for: to be looked at, or to stay, under another name.
+pub(super) const TRIAL: &str = "verify";
+pub(super) const REPLACEMENT: &str = "restore";
 
 impl Server<'_> {
     pub(super) fn options_of(&self, database: &str) -> DatabaseOptions {
@@ -35,8 +38,10 @@ impl Server<'_> {
 
     /// Removes scratch databases of runs that were killed: their names tell how old they are.
     pub(super) async fn remove_abandoned(&self, session: &mut Session) -> Result<(), BackupError> {
-        let sql = "SELECT CAST(datname AS text) FROM pg_database \
-                   WHERE datname ~ '^dlc_(verify|restore)_[0-9a-f]{12}_[0-9a-f]{8}$' AND pg_has_role(datdba, 'USAGE')";
+        // Whoever takes longer than that is at work still. What was replaced is to go as much as what was to replace it.
+        let sql = "SELECT CAST(datname AS text) FROM pg_database d \
+                   WHERE datname ~ '^dlc_(verify|restore)_[0-9a-f]{12}_[0-9a-f]{8}(_replaced)?$' AND pg_has_role(datdba, 'USAGE') \
+                     AND NOT EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datid = d.oid)";
         let names = session.rows(sql, &[]).await.map_err(|e| self.failed(&e))?;
         let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
         for name in names.into_iter().filter_map(|mut row| row.pop().flatten()) {
@@ -75,19 +80,15 @@ impl<'a> Scratch<'a> {
                             WHEN 'c' THEN 'LOCALE_PROVIDER libc' \
                             WHEN 'i' THEN 'LOCALE_PROVIDER icu ICU_LOCALE ' || quote_literal(coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')) \
                             WHEN 'b' THEN 'LOCALE_PROVIDER builtin BUILTIN_LOCALE ' || quote_literal(to_jsonb(d) ->> 'datlocale') \
-                        END) FROM pg_database d WHERE d.datname = current_database()";
-        let like = server.text(session, like).await?;
+                        END, 'ICU_RULES ' || quote_literal(to_jsonb(d) ->> 'daticurules'), \
+                        (SELECT 'TABLESPACE ' || quote_ident(t.spcname) FROM pg_tablespace t WHERE t.oid = d.dattablespace AND $lies \
+                            AND t.oid <> (SELECT dattablespace FROM pg_database WHERE datname = 'template0'))) \
+                    FROM pg_database d WHERE d.datname = current_database()";
+        // One that stays lies where the other one lay.
+        let like = like.replace("$lies", if what == REPLACEMENT { "true" } else { "false" });
+        let like = server.text(session, &like).await?;
         let sql = format!("CREATE DATABASE {} TEMPLATE template0 {like}", identifier(&name));
-        if let Err(e) = session.execute(&sql).await {
-            if error::connect_failure(&e) == ConnectFailure::Privilege {
-                return Err(BackupError::Privilege {
-                    what: "a scratch database is needed on the server".to_owned(),
-                    cause: error::words(&e),
-                    grant: "ALTER ROLE … CREATEDB, or name a role that may: DLC_DATABASE__MIGRATION_URL".to_owned(),
-                });
-            }
-            return Err(server.failed(&e));
-        }
+        server.execute(session, &sql).await?;
         Ok(Self {
             options: server.options_of(&name),
             server,
