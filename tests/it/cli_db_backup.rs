@@ -393,6 +393,10 @@ async fn a_program_that_is_missing_or_older_than_the_server_is_said() {
     run(failing.path())
         .await
         .assert_error(1, "pg_dump failed: the moon is in the wrong phase");
+    let silent = fake("pg_dump", "pg_dump (PostgreSQL) 99.1", "exit 0");
+    run(silent.path())
+        .await
+        .assert_error(1, "pg_dump failed: it ended well, and has written no dump");
     assert_eq!(names(to.path()), [""; 0]);
     assert_eq!(everything(&database).await, before);
     // And where nothing is set: wherever this machine has them, newer ones are no reason not to use those of the server's.
@@ -443,7 +447,7 @@ async fn no_password_is_in_the_arguments_or_the_environment_of_a_program() {
     running.signal(Signal::KILL);
     running.finished().await;
     assert_eq!(names(temporary.path()), [""; 0]);
-    drop(std::fs::remove_file(to.path().join("killed.dump.part")));
+    drop(std::fs::remove_file(to.path().join("killed.dump.dlc.part")));
     assert!(
         !manifest(&to.path().join(&names(to.path())[0]))
             .to_string()
@@ -640,4 +644,85 @@ async fn behind_a_pooler_a_backup_goes_by_the_way_that_migrations_go() {
         "BAK001",
         "ok",
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_dlc_has_left_itself_is_cleared_away() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    let to = directory();
+    let place = to.path().join("mine.dump");
+    let part = to.path().join("mine.dump.dlc.part");
+    let is_left = async || {
+        let refused = dlc(&database).run(&["db", "backup", "--to", text(&place)]).await;
+        refused.assert_error(64, "mine.dump.dlc.part is there already");
+        assert!(part.symlink_metadata().is_ok());
+    };
+    // A folder, a file that others may read, and a way to another file: none of them is what dlc makes.
+    std::fs::create_dir(&part).unwrap();
+    is_left().await;
+    std::fs::remove_dir(&part).unwrap();
+    std::fs::write(&part, "of somebody else").unwrap();
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o644)).unwrap();
+    is_left().await;
+    std::fs::remove_file(&part).unwrap();
+    let precious = to.path().join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    std::fs::set_permissions(&precious, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&precious, &part).unwrap();
+    is_left().await;
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+    std::fs::remove_file(&part).unwrap();
+    // In the directory of backups, too.
+    for (name, mode) in [
+        ("dlc-download.sqlite3.part", 0o600),
+        ("dlc-notes.dlc.part", 0o644),
+        ("dlc-left.dlc.part", 0o600),
+    ] {
+        std::fs::write(to.path().join(name), "x").unwrap();
+        std::fs::set_permissions(to.path().join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    backup(&database, to.path(), &[]).await;
+    let left = names(to.path());
+    let is_there = |name: &str| left.iter().any(|left| left == name);
+    assert!(
+        is_there("dlc-download.sqlite3.part") && is_there("dlc-notes.dlc.part"),
+        "{left:?}"
+    );
+    assert!(!is_there("dlc-left.dlc.part"), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_keeps_its_owner_and_its_mode_whoever_verifies() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let database = Database::migrated(Engine::Sqlite).await;
+    let to = directory();
+    let file = backup(&database, to.path(), &[]).await;
+    let beside = format!("{}.json", file.display());
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o640)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&beside, Some(65_534), Some(65_534)).unwrap();
+    }
+    let whose = || {
+        let found = std::fs::metadata(&beside).unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o777)
+    };
+    let before = whose();
+    assert_eq!(verify(&database, &file).await.code, 0);
+    assert_ne!(manifest(&file)["verified_at"], Value::Null);
+    assert_eq!(whose(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_whose_name_is_no_utf_8_is_as_good_as_any() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let database = Database::migrated(Engine::Sqlite).await;
+    let parent = directory();
+    let to = parent.path().join(OsStr::from_bytes(b"b\xff %41"));
+    let dlc = dlc(&database);
+    for _ in 0..2 {
+        let mut command = dlc.command(&["db", "backup", "--verify", "--keep", "1", "--to"]);
+        let output = command.arg(&to).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(names(&to).len(), 2);
+    }
 }

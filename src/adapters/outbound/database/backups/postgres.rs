@@ -14,7 +14,7 @@ use dlc_application::{
 
 use super::{
     contents::SAME_FOR_ALL,
-    emptying,
+    emptying, files,
     filling::Filler,
     programs::{self, ProgramPlaces},
     running::Run,
@@ -27,6 +27,9 @@ pub(super) const OWN_SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'info
 
 /// Not a part of an extension, which brings its own.
 pub(super) const NO_EXTENSION: &str = "NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')";
+
+/// How a dump begins.
+const MARK: &[u8] = b"PGDMP";
 
 /// What a dump tells.
 #[derive(Debug)]
@@ -146,6 +149,12 @@ impl Server<'_> {
             tokio::try_join!(self.contents(&mut session, observer), run.finish(observer, told)).map_err(hidden_rows)?;
         self.execute(&mut session, "ROLLBACK").await?;
         session.close().await;
+        if !files::begins_with(part, MARK)? {
+            return Err(BackupError::ProgramFailed {
+                program: program.name,
+                cause: "it ended well, and has written no dump".to_owned(),
+            });
+        }
         Ok(Dumped {
             server_version,
             program: program.shown(),
