@@ -8,6 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
 use crate::{
@@ -725,4 +726,110 @@ async fn a_directory_whose_name_is_no_utf_8_is_as_good_as_any() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(names(&to).len(), 2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_odd_about_a_database_is_backed_up_and_verified_as_anything_else() {
+    let cluster = postgres::Cluster::own("", None).await;
+    let encoding = "TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'";
+    for sql in [
+        format!("CREATE DATABASE source {encoding}"),
+        "CREATE DATABASE target".to_owned(),
+    ] {
+        cluster.execute("postgres", &sql).await;
+    }
+    for sql in [
+        // Bytes that are no text in any encoding.
+        "CREATE TABLE bytes (t text); INSERT INTO bytes VALUES (E'\\xff\\xfe'), (E'\\x80')",
+        // Restored, it has the columns of its parent first.
+        "CREATE TABLE parent (a int, b text); CREATE TABLE child (x int, b text, gone int, a int); \
+         ALTER TABLE child DROP COLUMN gone; INSERT INTO child VALUES (1, 'one', 11), (2, 'two', 22); ALTER TABLE child INHERIT parent",
+        "CREATE TABLE nothing (); INSERT INTO nothing DEFAULT VALUES",
+        // Nothing, a little, and more than one piece.
+        "SELECT lo_from_bytea(4001, ''), lo_from_bytea(4002, 'abc'), lo_from_bytea(4003, decode(repeat('00ff', 5000000), 'hex'))",
+    ] {
+        cluster.execute("source", sql).await;
+    }
+    let at = |name: &str| Database::at(Engine::Postgres, &cluster.url(name));
+    let (source, target) = (at("source"), at("target"));
+    let to = directory();
+    let file = backup(&source, to.path(), &["--verify"]).await;
+    let tables = &manifest(&file)["tables"];
+    let rows = |name: &str| tables[name]["rows"].as_u64();
+    assert_eq!(
+        [
+            "public.bytes",
+            "public.child",
+            "public.parent",
+            "public.nothing",
+            "large objects"
+        ]
+        .map(rows),
+        [Some(2), Some(2), Some(0), Some(1), Some(3)]
+    );
+    // What differs in a large object is found, and leaves none behind; other ones are in the way.
+    cluster
+        .execute("source", "SELECT lo_put(4003, 9000000, 'x'); DROP TABLE bytes")
+        .await;
+    let other = backup(&source, &to.path().join("other.dump"), &[]).await;
+    let changed = manifest(&other)["tables"]["large objects"].clone();
+    assert_ne!(changed["hash"], tables["large objects"]["hash"]);
+    edit(&other, |manifest| {
+        manifest["tables"]["large objects"] = tables["large objects"].clone()
+    });
+    let into = cluster.url("target");
+    let restore = async || {
+        dlc(&source)
+            .run(&["db", "restore", text(&other), "--into", &into])
+            .await
+    };
+    restore().await.assert_error(1, "large objects has other values");
+    let left = "SELECT CAST(count(*) AS text) FROM pg_largeobject_metadata";
+    assert_eq!(target.rows(left).await, [["0"]]);
+    assert_eq!(everything(&target).await, "");
+    edit(&other, |manifest| manifest["tables"]["large objects"] = changed);
+    cluster.execute("target", "SELECT lo_from_bytea(5, 'mine')").await;
+    restore().await.assert_error(64, "is not empty: it has large objects");
+    cluster.execute("target", "SELECT lo_unlink(5)").await;
+    let restored = restore().await;
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert_eq!(target.rows(left).await, [["3"]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_interrupted_while_a_table_is_added_up_waits_for_no_end_of_it() {
+    let database = Database::migrated(Engine::Postgres).await;
+    // The program is done, and a table takes its time.
+    let quick = fake(
+        "pg_dump",
+        "pg_dump (PostgreSQL) 98.1",
+        "for a; do case $a in --file=*) printf PGDMP > \"${a#--file=}\";; esac; done; touch $(dirname $0)/done",
+    );
+    let mut holder = PgConnection::connect(&database.url).await.unwrap();
+    holder
+        .execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let to = directory();
+    let running = begun(&database, quick.path(), to.path()).await;
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                   WHERE NOT granted AND datname = current_database()";
+    let started = Instant::now();
+    while !quick.path().join("done").exists() || database.number(waiting).await == 0 {
+        assert!(started.elapsed() < LIMIT, "{}", running.said());
+        tokio::task::yield_now().await;
+    }
+    // Less than the lock is waited for.
+    let patience = Duration::from_secs(15);
+    let started = Instant::now();
+    running.signal(Signal::INT);
+    let ended = running.finished().await;
+    assert_eq!(ended.code, 130, "{ended:?}");
+    assert_eq!(names(to.path()), [""; 0]);
+    while database.number(waiting).await > 0 {
+        assert!(started.elapsed() < patience, "its statement goes on");
+        tokio::task::yield_now().await;
+    }
+    assert!(started.elapsed() < patience);
+    holder.execute("ROLLBACK").await.unwrap();
 }

@@ -9,10 +9,11 @@ pub(super) const NAMES_OF_WHAT_STAYS: &str = "SELECT string_agg(quote_literal(ki
      UNION ALL SELECT 'type ', CAST(CAST(oid AS regtype) AS text) FROM pg_type \
      UNION ALL SELECT 'routine ', CAST(CAST(oid AS regprocedure) AS text) FROM pg_proc WHERE pronamespace <> 'pg_catalog'::regnamespace) s";
 
-/// Drops whatever is there and was not before, in one statement and so in one transaction. There were no relations.
+/// Drops whatever is there and was not before, in one statement and so in one transaction. There were no relations and no large objects.
 pub(super) fn empty_again(there: &str) -> String {
     format!(
         "DO $dlc$ DECLARE found record; BEGIN \
+         PERFORM pg_catalog.lo_unlink(oid) FROM pg_largeobject_metadata; \
          FOR found IN SELECT extname AS name FROM pg_extension WHERE 'extension ' || extname NOT IN ({there}) LOOP \
              EXECUTE format('DROP EXTENSION %I CASCADE', found.name); END LOOP; \
          FOR found IN SELECT nspname AS name FROM pg_namespace n WHERE {OWN_SCHEMAS} AND 'schema ' || nspname NOT IN ({there}) LOOP \

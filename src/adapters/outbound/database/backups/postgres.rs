@@ -13,7 +13,7 @@ use dlc_application::{
 };
 
 use super::{
-    contents::SAME_FOR_ALL,
+    contents::{LARGE_OBJECTS, SAME_FOR_ALL},
     emptying, files,
     filling::Filler,
     programs::{self, ProgramPlaces},
@@ -145,8 +145,11 @@ impl Server<'_> {
             observer.observe("bytes dumped", size, None);
         };
         // Side by side: the snapshot is held for as long as the slower one takes, not for both.
-        let (contents, ()) =
-            tokio::try_join!(self.contents(&mut session, observer), run.finish(observer, told)).map_err(hidden_rows)?;
+        let (contents, ()) = tokio::try_join!(
+            self.contents_until_stopped(&mut session, observer),
+            run.finish(observer, told)
+        )
+        .map_err(hidden_rows)?;
         self.execute(&mut session, "ROLLBACK").await?;
         session.close().await;
         if !files::begins_with(part, MARK)? {
@@ -228,6 +231,11 @@ impl Server<'_> {
         );
         let rows = session.rows(&sql, &[]).await.map_err(|e| self.failed(&e))?;
         let names: Vec<String> = rows.into_iter().filter_map(|mut row| row.pop().flatten()).collect();
+        if names.is_empty() {
+            let others = "SELECT CAST(count(*) AS text) FROM (SELECT 1 FROM pg_largeobject_metadata LIMIT 1) s";
+            let is_empty = self.text(session, others).await? == "0";
+            return Ok((!is_empty).then(|| format!("it has {LARGE_OBJECTS}")));
+        }
         Ok(super::in_words(&names))
     }
 
