@@ -775,7 +775,7 @@ async fn what_is_odd_about_a_database_is_backed_up_and_verified_as_anything_else
     let changed = manifest(&other)["tables"]["large objects"].clone();
     assert_ne!(changed["hash"], tables["large objects"]["hash"]);
     edit(&other, |manifest| {
-        manifest["tables"]["large objects"] = tables["large objects"].clone()
+        manifest["tables"]["large objects"] = tables["large objects"].clone();
     });
     let into = cluster.url("target");
     let restore = async || {

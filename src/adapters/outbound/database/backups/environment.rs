@@ -55,8 +55,8 @@ impl Environment {
             return Ok(environment);
         };
         environment.unset.push("PGPASSWORD".into());
-        if password.expose_secret().contains(['\n', '\r']) {
-            // What cannot stand in such a file.
+        if cfg!(not(target_os = "linux")) || password.expose_secret().contains(['\n', '\r']) {
+            // What cannot stand in such a file, or where there is none.
             environment.set.push(("PGPASSWORD", password.expose_secret().into()));
         } else {
             let file = PasswordFile::write(&password)
@@ -165,34 +165,18 @@ impl PasswordFile {
     }
 }
 
-/// Elsewhere it lies in a folder of its own for as long as the program runs.
+/// Elsewhere there is no such memory, and this is never made.
 #[cfg(not(target_os = "linux"))]
-struct PasswordFile(PathBuf);
+struct PasswordFile;
 
 #[cfg(not(target_os = "linux"))]
 impl PasswordFile {
-    fn write(password: &SecretString) -> io::Result<Self> {
-        use std::{io::Write, os::unix::fs::OpenOptionsExt};
-        let path = std::env::temp_dir().join(format!("dlc-{}.pgpass", std::process::id()));
-        let mut options = std::fs::OpenOptions::new();
-        // A run that was killed had the same number.
-        drop(std::fs::remove_file(&path));
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
-        let written = Self(path);
-        let password = password.expose_secret().replace('\\', "\\\\").replace(':', "\\:");
-        writeln!(file, "*:*:*:*:{password}")?;
-        Ok(written)
+    fn write(_: &SecretString) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn path(&self) -> OsString {
-        self.0.clone().into()
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Drop for PasswordFile {
-    fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
+        OsString::new()
     }
 }
 
