@@ -29,6 +29,15 @@ type Environment = BTreeMap<String, OsString>;
 /// The word that stands for the database of the configuration.
 const CONFIGURED: &str = "configured";
 
+/// Where systems have the certificates of the authorities that everybody trusts: Debian and its kin, Red Hat and its kin, Alpine and
+/// others, SUSE.
+const AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+];
+
 fn places(config: &Config, environment: &Environment) -> ProgramPlaces {
     let given = |name: &str| environment.get(name).filter(|value| !value.is_empty());
     let path = given("PATH").map(|path| path.to_string_lossy());
@@ -43,7 +52,12 @@ fn places(config: &Config, environment: &Environment) -> ProgramPlaces {
             .filter(|part| !part.is_empty())
             .map(PathBuf::from)
             .collect(),
-        temporary: given("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
+        authorities: ["PGSSLROOTCERT", "SSL_CERT_FILE"]
+            .into_iter()
+            .filter_map(given)
+            .map(PathBuf::from)
+            .chain(AUTHORITIES.map(PathBuf::from))
+            .collect(),
         hidden: environment.keys().filter(is_dlcs).cloned().collect(),
     }
 }

@@ -8,11 +8,12 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
 use crate::{
     cli_db_check::{assert_status, finding},
-    harness::{Database, Dlc, Engine, Finished, on_both_engines, postgres},
+    harness::{Database, Dlc, Engine, Finished, PgBouncer, Prepared, on_both_engines, postgres},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -393,6 +394,10 @@ async fn a_program_that_is_missing_or_older_than_the_server_is_said() {
     run(failing.path())
         .await
         .assert_error(1, "pg_dump failed: the moon is in the wrong phase");
+    let silent = fake("pg_dump", "pg_dump (PostgreSQL) 99.1", "exit 0");
+    run(silent.path())
+        .await
+        .assert_error(1, "pg_dump failed: it ended well, and has written no dump");
     assert_eq!(names(to.path()), [""; 0]);
     assert_eq!(everything(&database).await, before);
     // And where nothing is set: wherever this machine has them, newer ones are no reason not to use those of the server's.
@@ -408,7 +413,7 @@ async fn no_password_is_in_the_arguments_or_the_environment_of_a_program() {
     let pg_dump = postgres::programs().join("pg_dump");
     // Asked twice: as the kernel shows it to others, and as the program has it. Then the real one does it.
     let does = format!(
-        "seen={}; tr '\\0' ' ' < /proc/$$/cmdline > $seen/arguments; env > $seen/environment; ls -l \"$PGPASSFILE\" > $seen/mode; \
+        "seen={}; tr '\\0' ' ' < /proc/$$/cmdline > $seen/arguments; env > $seen/environment; stat -L -c %A \"$PGPASSFILE\" > $seen/mode; \
          cp \"$PGPASSFILE\" $seen/passwords; exec {} \"$@\"",
         seen.path().display(),
         pg_dump.display()
@@ -431,6 +436,19 @@ async fn no_password_is_in_the_arguments_or_the_environment_of_a_program() {
     assert!(read("mode").starts_with("-rw-------"), "{}", read("mode"));
     assert!(read("passwords").contains("cänary"));
     assert_eq!(names(temporary.path()), [""; 0]);
+    // Whoever is killed leaves none behind, either.
+    let slow = fake("pg_dump", "pg_dump (PostgreSQL) 98.1", "exec sleep 600");
+    let running = dlc.env("DLC_BACKUP__PROGRAMS", text(slow.path())).start(&[
+        "db",
+        "backup",
+        "--to",
+        text(&to.path().join("killed.dump")),
+    ]);
+    until_begun(to.path()).await;
+    running.signal(Signal::KILL);
+    running.finished().await;
+    assert_eq!(names(temporary.path()), [""; 0]);
+    drop(std::fs::remove_file(to.path().join("killed.dump.dlc.part")));
     assert!(
         !manifest(&to.path().join(&names(to.path())[0]))
             .to_string()
@@ -576,4 +594,242 @@ async fn backups_of_a_database_that_was_emptied_take_nobody_s_place() {
     }
     let left = names(to.path());
     assert!(kept.iter().all(|name| left.contains(name)), "{kept:?} of {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_only_libpq_s_own_file_has_is_found_by_its_programs_too() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let (to, kept) = (directory(), directory());
+    let file = kept.path().join("passwords");
+    let password = postgres::PASSWORD.replace('\\', "\\\\").replace(':', "\\:");
+    std::fs::write(&file, format!("*:*:*:dlc_test:{password}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let port = postgres::cluster().await.port;
+    let bare = Database::at(
+        Engine::Postgres,
+        &format!("postgres://dlc_test@127.0.0.1:{port}/{}", database.name()),
+    );
+    let run = async |arguments: &[&str]| {
+        let finished = dlc(&bare).env("PGPASSFILE", text(&file)).run(arguments).await;
+        assert_eq!(finished.code, 0, "{finished:?}");
+        finished.assert_no_secret();
+    };
+    run(&["db", "backup", "--verify", "--to", text(to.path())]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_pooler_a_backup_goes_by_the_way_that_migrations_go() {
+    let database = Database::migrated(Engine::Postgres).await;
+    fill(&database).await;
+    let pooler = PgBouncer::start(Prepared::Known)
+        .await
+        .expect("a PgBouncer; scripts/pgbouncer gets one");
+    let to = directory();
+    let dlc = dlc(&database)
+        .env("DATABASE_URL", &pooler.url(&database))
+        .env("DLC_DATABASE__POOLER", "pgbouncer")
+        .env("DLC_DATABASE__MIGRATION_URL", &database.url);
+    let made = dlc.run(&["db", "backup", "--verify", "--to", text(to.path())]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let file = to.path().join(&names(to.path())[0]);
+    // What it is a backup of is the database, whichever way somebody goes there.
+    assert!(manifest(&file)["database"].as_str().unwrap().ends_with(&format!(
+        ":{}/{}",
+        postgres::cluster().await.port,
+        database.name()
+    )));
+    let verified = dlc.run(&["db", "verify", text(&file)]).await;
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert_status(
+        &dlc.run(&["db", "check", "--only", "BAK001", "--format", "json"]).await,
+        "BAK001",
+        "ok",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_dlc_has_left_itself_is_cleared_away() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    let to = directory();
+    let place = to.path().join("mine.dump");
+    let part = to.path().join("mine.dump.dlc.part");
+    let is_left = async || {
+        let refused = dlc(&database).run(&["db", "backup", "--to", text(&place)]).await;
+        refused.assert_error(64, "mine.dump.dlc.part is there already");
+        assert!(part.symlink_metadata().is_ok());
+    };
+    // A folder, a file that others may read, and a way to another file: none of them is what dlc makes.
+    std::fs::create_dir(&part).unwrap();
+    is_left().await;
+    std::fs::remove_dir(&part).unwrap();
+    std::fs::write(&part, "of somebody else").unwrap();
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o644)).unwrap();
+    is_left().await;
+    std::fs::remove_file(&part).unwrap();
+    let precious = to.path().join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    std::fs::set_permissions(&precious, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&precious, &part).unwrap();
+    is_left().await;
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+    std::fs::remove_file(&part).unwrap();
+    // In the directory of backups, too.
+    for (name, mode) in [
+        ("dlc-download.sqlite3.part", 0o600),
+        ("dlc-notes.dlc.part", 0o644),
+        ("dlc-left.dlc.part", 0o600),
+    ] {
+        std::fs::write(to.path().join(name), "x").unwrap();
+        std::fs::set_permissions(to.path().join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    backup(&database, to.path(), &[]).await;
+    let left = names(to.path());
+    let is_there = |name: &str| left.iter().any(|left| left == name);
+    assert!(
+        is_there("dlc-download.sqlite3.part") && is_there("dlc-notes.dlc.part"),
+        "{left:?}"
+    );
+    assert!(!is_there("dlc-left.dlc.part"), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_keeps_its_owner_and_its_mode_whoever_verifies() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let database = Database::migrated(Engine::Sqlite).await;
+    let to = directory();
+    let file = backup(&database, to.path(), &[]).await;
+    let beside = format!("{}.json", file.display());
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o640)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&beside, Some(65_534), Some(65_534)).unwrap();
+    }
+    let whose = || {
+        let found = std::fs::metadata(&beside).unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o777)
+    };
+    let before = whose();
+    assert_eq!(verify(&database, &file).await.code, 0);
+    assert_ne!(manifest(&file)["verified_at"], Value::Null);
+    assert_eq!(whose(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_whose_name_is_no_utf_8_is_as_good_as_any() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let database = Database::migrated(Engine::Sqlite).await;
+    let parent = directory();
+    let to = parent.path().join(OsStr::from_bytes(b"b\xff %41"));
+    let dlc = dlc(&database);
+    for _ in 0..2 {
+        let mut command = dlc.command(&["db", "backup", "--verify", "--keep", "1", "--to"]);
+        let output = command.arg(&to).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(names(&to).len(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_odd_about_a_database_is_backed_up_and_verified_as_anything_else() {
+    let cluster = postgres::Cluster::own("", None).await;
+    let encoding = "TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'";
+    for sql in [
+        format!("CREATE DATABASE source {encoding}"),
+        "CREATE DATABASE target".to_owned(),
+    ] {
+        cluster.execute("postgres", &sql).await;
+    }
+    for sql in [
+        // Bytes that are no text in any encoding.
+        "CREATE TABLE bytes (t text); INSERT INTO bytes VALUES (E'\\xff\\xfe'), (E'\\x80')",
+        // Restored, it has the columns of its parent first.
+        "CREATE TABLE parent (a int, b text); CREATE TABLE child (x int, b text, gone int, a int); \
+         ALTER TABLE child DROP COLUMN gone; INSERT INTO child VALUES (1, 'one', 11), (2, 'two', 22); ALTER TABLE child INHERIT parent",
+        "CREATE TABLE nothing (); INSERT INTO nothing DEFAULT VALUES",
+        // Nothing, a little, and more than one piece.
+        "SELECT lo_from_bytea(4001, ''), lo_from_bytea(4002, 'abc'), lo_from_bytea(4003, decode(repeat('00ff', 5000000), 'hex'))",
+    ] {
+        cluster.execute("source", sql).await;
+    }
+    let at = |name: &str| Database::at(Engine::Postgres, &cluster.url(name));
+    let (source, target) = (at("source"), at("target"));
+    let to = directory();
+    let file = backup(&source, to.path(), &["--verify"]).await;
+    let tables = &manifest(&file)["tables"];
+    let rows = |name: &str| tables[name]["rows"].as_u64();
+    assert_eq!(
+        [
+            "public.bytes",
+            "public.child",
+            "public.parent",
+            "public.nothing",
+            "large objects"
+        ]
+        .map(rows),
+        [Some(2), Some(2), Some(0), Some(1), Some(3)]
+    );
+    // What differs in a large object is found, and leaves none behind; other ones are in the way.
+    cluster
+        .execute("source", "SELECT lo_put(4003, 9000000, 'x'); DROP TABLE bytes")
+        .await;
+    let other = backup(&source, &to.path().join("other.dump"), &[]).await;
+    let changed = manifest(&other)["tables"]["large objects"].clone();
+    assert_ne!(changed["hash"], tables["large objects"]["hash"]);
+    edit(&other, |manifest| {
+        manifest["tables"]["large objects"] = tables["large objects"].clone();
+    });
+    let into = cluster.url("target");
+    let restore = async || {
+        dlc(&source)
+            .run(&["db", "restore", text(&other), "--into", &into])
+            .await
+    };
+    restore().await.assert_error(1, "large objects has other values");
+    let left = "SELECT CAST(count(*) AS text) FROM pg_largeobject_metadata";
+    assert_eq!(target.rows(left).await, [["0"]]);
+    assert_eq!(everything(&target).await, "");
+    edit(&other, |manifest| manifest["tables"]["large objects"] = changed);
+    cluster.execute("target", "SELECT lo_from_bytea(5, 'mine')").await;
+    restore().await.assert_error(64, "is not empty: it has large objects");
+    cluster.execute("target", "SELECT lo_unlink(5)").await;
+    let restored = restore().await;
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert_eq!(target.rows(left).await, [["3"]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_interrupted_while_a_table_is_added_up_waits_for_no_end_of_it() {
+    let database = Database::migrated(Engine::Postgres).await;
+    // The program is done, and a table takes its time.
+    let quick = fake(
+        "pg_dump",
+        "pg_dump (PostgreSQL) 98.1",
+        "for a; do case $a in --file=*) printf PGDMP > \"${a#--file=}\";; esac; done; touch $(dirname $0)/done",
+    );
+    let mut holder = PgConnection::connect(&database.url).await.unwrap();
+    holder
+        .execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let to = directory();
+    let running = begun(&database, quick.path(), to.path()).await;
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                   WHERE NOT granted AND datname = current_database()";
+    let started = Instant::now();
+    while !quick.path().join("done").exists() || database.number(waiting).await == 0 {
+        assert!(started.elapsed() < LIMIT, "{}", running.said());
+        tokio::task::yield_now().await;
+    }
+    // Less than the lock is waited for.
+    let patience = Duration::from_secs(15);
+    let started = Instant::now();
+    running.signal(Signal::INT);
+    let ended = running.finished().await;
+    assert_eq!(ended.code, 130, "{ended:?}");
+    assert_eq!(names(to.path()), [""; 0]);
+    while database.number(waiting).await > 0 {
+        assert!(started.elapsed() < patience, "its statement goes on");
+        tokio::task::yield_now().await;
+    }
+    assert!(started.elapsed() < patience);
+    holder.execute("ROLLBACK").await.unwrap();
 }

@@ -279,6 +279,8 @@ on_both_engines! {
         let report = finished.json();
         assert_eq!((&report["schema"], &report["exit_code"], &report["moved"]), (&json!(1), &json!(0), &json!(true)));
         assert!(report["tables"].as_array().unwrap().iter().all(|table| table["equal"] == json!(true)));
+        // Whatever is written to other databases of the same server.
+        assert_eq!(report["source_written_meanwhile"], json!(false));
         assert!(before.values().all(|rows| !rows.is_empty()), "a table has no rows to be moved");
         let after = contents(&target).await;
         for (table, rows) in &before {
@@ -381,8 +383,14 @@ on_both_engines! {
                     .await;
             }
         }
+        let given = "SELECT count(*) FROM pg_sequences WHERE last_value IS NOT NULL";
+        let before = if target.engine == Engine::Postgres { target.number(given).await } else { 0 };
         let finished = run_move(&source, &target, &["--format", "json"]).await;
         finished.assert_error(1, "the copy is not what the source has, in claims");
+        if target.engine == Engine::Postgres {
+            // A sequence is not rolled back.
+            assert_eq!(target.number(given).await, before);
+        }
         assert_eq!(finished.json()["error"]["code"], "move_differs");
         assert_eq!(rows_in(&target).await, 0);
         assert_eq!(target.number("SELECT count(*) FROM bootstrap_metadata").await, 1);
@@ -415,9 +423,9 @@ on_both_engines! {
         };
         assert_eq!(finished.code, 0, "{finished:?}");
         assert!(finished.stderr.contains("the source is in use"), "{finished:?}");
-        if engine == Engine::Sqlite {
-            assert!(finished.stdout.contains("was not moved"), "{finished:?}");
-        }
+        assert!(finished.stdout.contains("was not moved"), "{finished:?}");
+        assert!(finished.stderr.contains("next: stop the service, empty the target, and move again"), "{finished:?}");
+        assert!(!finished.stderr.contains("set DATABASE_URL"), "{finished:?}");
         let audit = target.dlc().run(&["coupon", "audit"]).await;
         assert_eq!(audit.code, 0, "{audit:?}");
         let moved = target.number("SELECT count(*) FROM claims").await;
@@ -757,4 +765,47 @@ async fn a_target_that_somebody_writes_to_is_busy() {
     held.release().await;
     let finished = run_move(&source, &target, &[]).await;
     assert_eq!(finished.code, 0, "{finished:?}");
+}
+
+#[tokio::test]
+async fn whatever_is_written_to_a_source_on_postgresql_meanwhile_is_told() {
+    let written = [
+        "DELETE FROM sign_in_failures",
+        "UPDATE users SET description = description",
+        "INSERT INTO coupons (name, amount, remaining_amount) VALUES ('late', 1, 1)",
+        // One that is taken back, and one elsewhere, are none.
+        "SAVEPOINT s; INSERT INTO coupons (name, amount, remaining_amount) VALUES ('late', 1, 1); ROLLBACK TO s",
+        "INSERT INTO backups (id, created_at, place, size) VALUES ('b', now(), 'p', 1)",
+    ];
+    for (number, sql) in written.into_iter().enumerate() {
+        let (source, target) = (
+            Database::migrated(Engine::Postgres).await,
+            Database::migrated(Engine::Sqlite).await,
+        );
+        fill(&source).await;
+        // It comes to no end as long as somebody writes to the target.
+        let held = target.hold_coupons().await;
+        let running = Dlc::new().start(&[
+            "db",
+            "move",
+            "--from",
+            &source.url,
+            "--to",
+            &target.url,
+            "--format",
+            "json",
+        ]);
+        // Rows are read, so the snapshot is taken.
+        let reading = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'";
+        let started = std::time::Instant::now();
+        while source.number(reading).await == 0 {
+            assert!(started.elapsed() < Duration::from_secs(30), "{}", running.said());
+            tokio::task::yield_now().await;
+        }
+        source.execute(&format!("BEGIN; {sql}; COMMIT")).await;
+        held.release().await;
+        let finished = running.finished().await;
+        assert_eq!(finished.code, 0, "{finished:?}");
+        assert_eq!(finished.json()["source_written_meanwhile"], json!(number < 3), "{sql}");
+    }
 }

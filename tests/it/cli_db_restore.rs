@@ -272,7 +272,12 @@ async fn a_restore_that_fails_or_is_interrupted_leaves_no_database_behind() {
         .assert_error(1, "public.claims has 1 rows, not 9");
     std::fs::write(&beside, kept).unwrap();
     // pg_restore comes to no end, and is interrupted.
-    let major = "pg_restore (PostgreSQL) 98.1";
+    let real = std::process::Command::new(postgres::programs().join("pg_restore"))
+        .arg("--version")
+        .output()
+        .unwrap();
+    let major = String::from_utf8(real.stdout).unwrap();
+    let major = major.trim();
     let slow = fake("pg_restore", major, "touch $(dirname $0)/begun; exec sleep 600");
     let failing = fake(
         "pg_restore",
@@ -311,7 +316,13 @@ async fn a_restore_that_fails_or_is_interrupted_leaves_no_database_behind() {
     assert_eq!(verify(&source, &file).await.code, 0);
     assert_eq!(databases().await, ["postgres", "source", "target"]);
     assert_eq!(dlc(&source).run(&restore).await.code, 0);
-    // And replaced: nothing is left of the old one, nor of anything on the way.
+    // And replaced: nothing is left of the old one, nor of anything on the way, nor of others who were killed long ago.
+    for left in [
+        "dlc_restore_018000000000_00000001",
+        "dlc_restore_018000000000_00000002_replaced",
+    ] {
+        cluster.execute("postgres", &format!("CREATE DATABASE {left}")).await;
+    }
     let more = [&restore[..], &["--replace", "--yes-replace", "target"]].concat();
     let replaced = dlc(&source).run(&more).await;
     assert_eq!(replaced.code, 0, "{replaced:?}");
@@ -362,4 +373,285 @@ async fn a_broken_file_is_replaced_and_a_damaged_one_keeps_its_owner_and_mode() 
     assert_eq!(replaced.code, 0, "{replaced:?}");
     assert_eq!(std::fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(rows(&target.database).await, rows(&source).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_programs_of_a_later_major_have_backed_up_is_restored_by_them_on_the_older_server() {
+    let source = Database::migrated(Engine::Postgres).await;
+    fill(&source).await;
+    // Looks like the line that only a newer server knows, and is data, or a part of a routine.
+    source
+        .execute(
+            "INSERT INTO greet_history (message) VALUES (E'SET transaction_timeout = 0;\nSET transaction_timeout = 0;\n\\\\.\nCOMMIT;'); \
+             CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $f$SELECT '\nSET transaction_timeout = 0;\n'$f$",
+        )
+        .await;
+    let programs = postgres::programs_of("18");
+    let dlc = || source.dlc().env("DLC_BACKUP__PROGRAMS", text(&programs));
+    let to = directory();
+    let made = dlc().run(&["db", "backup", "--verify", "--to", text(to.path())]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let file = to.path().join(&names(to.path())[0]);
+    for (target, more) in [
+        (Target::empty(Engine::Postgres).await, false),
+        (Target::with_a_table(Engine::Postgres).await, true),
+    ] {
+        let mut arguments = vec!["db", "restore", text(&file), "--into", &target.database.url];
+        if more {
+            arguments.extend(["--replace", "--yes-replace", target.name()]);
+        }
+        let restored = dlc().run(&arguments).await;
+        assert_eq!(restored.code, 0, "{restored:?}");
+        restored.assert_no_secret();
+        assert_eq!(rows(&target.database).await, rows(&source).await);
+        let text = "SELECT f() || (SELECT message FROM greet_history WHERE message LIKE 'SET%')";
+        assert_eq!(target.database.rows(text).await, source.rows(text).await);
+    }
+    if source.number("SELECT current_setting('server_version_num')::int").await >= 170_000 {
+        // Such a server has nothing against it.
+        return;
+    }
+    // What runs the script has to be there, and fails in its own words; nothing is left then.
+    let newer = fake(
+        "pg_restore",
+        "pg_restore (PostgreSQL) 98.1",
+        "echo 'CREATE TABLE t ();'",
+    );
+    let target = Target::empty(Engine::Postgres).await;
+    let restore = ["db", "restore", text(&file), "--into", &target.database.url];
+    let by = async || {
+        source
+            .dlc()
+            .env("DLC_BACKUP__PROGRAMS", text(newer.path()))
+            .run(&restore)
+            .await
+    };
+    by().await
+        .assert_error(1, "no psql of PostgreSQL 98 or newer was found");
+    let psql = "psql:<stdin>:7: ERROR:  out of ink";
+    let other = fake(
+        "psql",
+        "psql (PostgreSQL) 98.1",
+        &format!("cat > /dev/null; echo '{psql}' >&2; exit 3"),
+    );
+    std::fs::copy(other.path().join("psql"), newer.path().join("psql")).unwrap();
+    by().await.assert_error(1, "psql failed: out of ink");
+    // A reader that fails half way: what it has written until then is taken back.
+    let real = fake(
+        "psql",
+        "psql (PostgreSQL) 98.1",
+        &format!("exec {}/psql \"$@\"", programs.display()),
+    );
+    std::fs::copy(real.path().join("psql"), newer.path().join("psql")).unwrap();
+    let half = fake(
+        "pg_restore",
+        "pg_restore (PostgreSQL) 98.1",
+        "echo 'BEGIN;'; echo 'CREATE TABLE t ();'; echo 'pg_restore: error: out of paper' >&2; exit 1",
+    );
+    std::fs::copy(half.path().join("pg_restore"), newer.path().join("pg_restore")).unwrap();
+    by().await.assert_error(1, "pg_restore failed: out of paper");
+    assert_eq!(everything(&target.database).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn which_privileges_a_restore_lacks_is_told_with_what_grants_them_before_anything_is_done() {
+    let (source, _to, file) = backed_up(Engine::Postgres).await;
+    // A server of its own: whatever is left on it was left by this test.
+    let cluster = postgres::Cluster::own("", None).await;
+    for sql in [
+        "CREATE DATABASE target",
+        "CREATE DATABASE empty",
+        "CREATE ROLE \"no body\" LOGIN PASSWORD 'role'",
+    ] {
+        cluster.execute("postgres", sql).await;
+    }
+    cluster.execute("target", "CREATE TABLE precious (t text)").await;
+    cluster
+        .execute("target", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        .await;
+    cluster
+        .execute("empty", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        .await;
+    let restore = async |database: &str| {
+        let into = format!("postgres://no%20body:role@127.0.0.1:{}/{database}", cluster.port);
+        let arguments = [
+            "db",
+            "restore",
+            text(&file),
+            "--into",
+            &into,
+            "--replace",
+            "--yes-replace",
+            "target",
+        ];
+        dlc(&source).run(&arguments).await
+    };
+    /// The statements of a hint, as somebody copies them.
+    fn statements(refused: &Finished) -> Vec<String> {
+        let hint = refused
+            .stderr
+            .split("as a superuser: ")
+            .nth(1)
+            .unwrap_or_else(|| panic!("{refused:?}"));
+        hint.split("; or name")
+            .next()
+            .unwrap()
+            .split("; ")
+            .map(str::to_owned)
+            .collect()
+    }
+    let databases = "SELECT CAST(datname AS text) FROM pg_database WHERE NOT datistemplate ORDER BY 1";
+    let server = Database::at(Engine::Postgres, &cluster.url("postgres"));
+    let before = server.rows(databases).await;
+    let refused = restore("target").await;
+    refused.assert_error(77, "this role may not replace postgres://no body@");
+    assert!(
+        refused
+            .stderr
+            .contains("it lacks CREATEDB, to be a member of dlc_test, the owner"),
+        "{refused:?}"
+    );
+    let grants = statements(&refused);
+    assert_eq!(grants[0], "ALTER ROLE \"no body\" CREATEDB");
+    for grant in grants {
+        cluster.execute("target", &grant).await;
+    }
+    let replaced = restore("target").await;
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    let owner = "SELECT CAST(pg_get_userbyid(datdba) AS text) FROM pg_database WHERE datname = 'target'";
+    assert_eq!(server.rows(owner).await, [["dlc_test"]]);
+    // Into nothing.
+    cluster.execute("empty", "REVOKE dlc_test FROM \"no body\"").await;
+    let refused = restore("empty").await;
+    refused.assert_error(77, "it lacks CREATE in the schema public");
+    for grant in statements(&refused) {
+        cluster.execute("empty", &grant).await;
+    }
+    let restored = restore("empty").await;
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert_eq!(server.rows(databases).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_replaced_keeps_what_it_has_beside_its_contents() {
+    let (source, _to, file) = backed_up(Engine::Postgres).await;
+    let cluster = postgres::Cluster::own("-c allow_in_place_tablespaces=on", None).await;
+    for sql in [
+        "CREATE ROLE owner; CREATE ROLE \"some body\" LOGIN; CREATE ROLE other",
+        "CREATE TABLESPACE elsewhere LOCATION ''",
+        "CREATE DATABASE \"tar get\" OWNER owner TABLESPACE elsewhere CONNECTION LIMIT 7",
+        "COMMENT ON DATABASE \"tar get\" IS 'it''s mine; ours'",
+        "ALTER DATABASE \"tar get\" SET search_path = public, \"Odd, one\", ''",
+        "ALTER DATABASE \"tar get\" SET work_mem = '5MB'",
+        "ALTER DATABASE \"tar get\" SET default_transaction_read_only = on",
+        "ALTER DATABASE \"tar get\" SET app.mode = 'a=b, ''c'' d'",
+        "ALTER ROLE \"some body\" IN DATABASE \"tar get\" SET search_path = \"$user\", public",
+        "ALTER ROLE \"some body\" IN DATABASE \"tar get\" SET role = other",
+        "REVOKE CONNECT ON DATABASE \"tar get\" FROM PUBLIC",
+        "GRANT CONNECT ON DATABASE \"tar get\" TO \"some body\" WITH GRANT OPTION",
+        "GRANT CREATE, TEMPORARY ON DATABASE \"tar get\" TO other",
+    ] {
+        cluster.execute("postgres", sql).await;
+    }
+    cluster
+        .execute("tar get", "BEGIN READ WRITE; CREATE TABLE precious (t text); COMMIT")
+        .await;
+    let server = Database::at(Engine::Postgres, &cluster.url("postgres"));
+    let has = "SELECT CAST(d.datconnlimit AS text), CAST(pg_get_userbyid(d.datdba) AS text), CAST(t.spcname AS text), \
+                   shobj_description(d.oid, 'pg_database'), \
+                   (SELECT string_agg(concat_ws(' ', grantor, grantee, privilege_type, is_grantable), ', ' ORDER BY grantee, privilege_type) \
+                       FROM aclexplode(d.datacl)), \
+                   (SELECT string_agg(concat_ws(' ', s.setrole, CAST(s.setconfig AS text)), ', ' ORDER BY s.setrole) \
+                       FROM pg_db_role_setting s WHERE s.setdatabase = d.oid) \
+               FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE datname = 'tar get'";
+    let oid = "SELECT CAST(oid AS text) FROM pg_database WHERE datname = 'tar get'";
+    let (before, old) = (server.rows(has).await, server.rows(oid).await);
+    assert!(before[0].iter().all(|value| value != "-"), "{before:?}");
+    let into = cluster.url("tar%20get");
+    let arguments = [
+        "db",
+        "restore",
+        text(&file),
+        "--into",
+        &into,
+        "--replace",
+        "--yes-replace",
+        "tar get",
+    ];
+    let replaced = dlc(&source).run(&arguments).await;
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    assert_eq!(server.rows(has).await, before);
+    assert_ne!(server.rows(oid).await, old);
+    let target = Database::at(Engine::Postgres, &into);
+    assert_eq!(rows(&target).await, rows(&source).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_ended_during_a_long_restore_is_no_reason_to_fail_or_to_leave_anything() {
+    // Whoever is idle for as long as a restore of this takes is ended by the server.
+    let cluster = postgres::Cluster::own("-c idle_session_timeout=400ms", None).await;
+    let at = |name: &str| Database::at(Engine::Postgres, &cluster.url(name));
+    for name in ["source", "target"] {
+        cluster.execute("postgres", &format!("CREATE DATABASE {name}")).await;
+    }
+    let (source, target) = (at("source"), at("target"));
+    assert_eq!(source.dlc().run(&["migrate", "up"]).await.code, 0);
+    let to = directory();
+    let file = backup(&source, to.path(), &[]).await;
+    let programs = postgres::programs();
+    let programs = programs.display();
+    let version = std::process::Command::new(postgres::programs().join("pg_restore"))
+        .arg("--version")
+        .output()
+        .unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let slow = fake(
+        "pg_restore",
+        version.trim(),
+        &format!("sleep 1; exec {programs}/pg_restore \"$@\""),
+    );
+    // Ends every other session.
+    let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    let ruthless = fake(
+        "pg_restore",
+        version.trim(),
+        &format!("{programs}/psql -qAtX -d postgres -c \"{all}\" > /dev/null; exec {programs}/pg_restore \"$@\""),
+    );
+    let databases = "SELECT CAST(datname AS text) FROM pg_database WHERE NOT datistemplate ORDER BY 1";
+    let into = cluster.url("target");
+    let restore = ["db", "restore", text(&file), "--into", &into];
+    let replace = [&restore[..], &["--replace", "--yes-replace", "target"]].concat();
+    let verify = ["db", "verify", text(&file)];
+    for by in [&slow, &ruthless] {
+        for arguments in [&verify[..], &restore, &replace] {
+            let done = source
+                .dlc()
+                .env("DLC_BACKUP__PROGRAMS", text(by.path()))
+                .run(arguments)
+                .await;
+            assert_eq!(done.code, 0, "{arguments:?} {done:?}");
+            assert_eq!(
+                at("postgres").rows(databases).await,
+                [["postgres"], ["source"], ["target"]]
+            );
+        }
+        cluster
+            .execute("target", "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            .await;
+    }
+    // What was no good is taken back by another session, too.
+    edit(&file, |manifest| manifest["tables"]["public.claims"]["rows"] = 9.into());
+    for arguments in [&verify[..], &restore] {
+        let done = source
+            .dlc()
+            .env("DLC_BACKUP__PROGRAMS", text(ruthless.path()))
+            .run(arguments)
+            .await;
+        done.assert_error(1, "public.claims has 0 rows, not 9");
+        assert_eq!(
+            at("postgres").rows(databases).await,
+            [["postgres"], ["source"], ["target"]]
+        );
+        assert_eq!(everything(&target).await, "");
+    }
 }

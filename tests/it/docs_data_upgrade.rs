@@ -1,8 +1,6 @@
 //! The recipe of `docs/data.md` for the next major version of PostgreSQL, from one real server to another. Its test is in `docs_data`.
 
-use std::{path::PathBuf, process::Command};
-
-use crate::harness::{Console, Document, Service};
+use crate::harness::{Console, Document, Service, postgres::programs_of};
 
 const DOCUMENT: Document = Document {
     path: "docs/data.md",
@@ -14,14 +12,6 @@ const DOCUMENT: Document = Document {
         (r"postgres://\S+/dlc", "postgres://dlc@db/dlc"),
     ],
 };
-
-/// Programs of a server of that major. The suite itself runs on whatever the machine has.
-fn programs_of(major: &str) -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
-    let got = Command::new(script).arg(major).output().unwrap();
-    assert!(got.status.success(), "{}", String::from_utf8_lossy(&got.stderr));
-    PathBuf::from(String::from_utf8(got.stdout).unwrap().trim())
-}
 
 pub async fn a_database_comes_to_a_server_of_the_next_major() {
     let programs = programs_of("18");

@@ -94,8 +94,8 @@ pub struct Moved {
     pub sequences: Vec<(String, i64)>,
     /// What the target would refuse. With any, nothing was copied.
     pub refusals: Refusals,
-    /// Whether somebody is known to have written to the source since the moment that was moved.
-    pub written_meanwhile: bool,
+    /// Whether somebody has written to the source since the moment that was moved; `None`: nobody has looked, or could tell.
+    pub written_meanwhile: Option<bool>,
     /// How long all of it took.
     pub took: Duration,
 }

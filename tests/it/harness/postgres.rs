@@ -271,3 +271,11 @@ pub fn programs() -> PathBuf {
         .find(|directory| directory.join("postgres").exists() && directory.join("initdb").exists())
         .expect("no PostgreSQL server found; scripts/test installs one")
 }
+
+/// Programs of a server of that major. The suite itself runs on whatever the machine has.
+pub fn programs_of(major: &str) -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres");
+    let got = Command::new(script).arg(major).output().unwrap();
+    assert!(got.status.success(), "{}", String::from_utf8_lossy(&got.stderr));
+    PathBuf::from(String::from_utf8(got.stdout).unwrap().trim())
+}

@@ -18,5 +18,6 @@ pub mod moving;
 mod once;
 mod password;
 pub mod printer;
+mod progress;
 mod unverified;
 pub mod user;

@@ -26,6 +26,7 @@ mod keys;
 mod migrator;
 mod monitor;
 mod moving;
+mod naming;
 mod options;
 mod ping;
 mod pooling;

@@ -84,3 +84,136 @@ fn install(missing: &ProgramMissing) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dlc_application::ports::{
+        connection::{ConnectError, ConnectFailure},
+        inspection::Engine,
+    };
+
+    use super::*;
+
+    /// What each of them is to a script: a number and a word that stay.
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code_and_its_name() {
+        let (path, text) = (|| "/b/x.dump".into(), || "x".to_owned());
+        let database = |failure| BackupError::Database {
+            target: text(),
+            cause: text(),
+            failure,
+        };
+        let connect = |failure| {
+            BackupError::Connect(ConnectError {
+                failure,
+                target: text(),
+                cause: text(),
+                hint: None,
+            })
+        };
+        let missing = |only_in| {
+            BackupError::Program(ProgramMissing {
+                program: "psql",
+                major: 16,
+                found: Vec::new(),
+                only_in,
+            })
+        };
+        let privilege = BackupError::Privilege {
+            what: text(),
+            cause: text(),
+            grant: text(),
+        };
+        let damaged = BackupError::Damaged {
+            path: path(),
+            expected: text(),
+            found: text(),
+        };
+        let cut_short = BackupError::OtherSize {
+            path: path(),
+            expected: 2,
+            found: 1,
+        };
+        let newer = BackupError::Newer {
+            dlc_version: text(),
+            migrations: vec![text()],
+        };
+        let other_engine = BackupError::OtherEngine {
+            backup: Engine::Sqlite,
+            target: text(),
+        };
+        let older_server = BackupError::OlderServer {
+            backup: 17,
+            server: 16,
+            target: text(),
+        };
+        let not_empty = BackupError::NotEmpty {
+            target: text(),
+            contents: text(),
+        };
+        let in_use = BackupError::InUse {
+            target: text(),
+            by: text(),
+        };
+        let program_failed = BackupError::ProgramFailed {
+            program: "psql",
+            cause: text(),
+        };
+        let file = BackupError::File {
+            what: "cannot write the file",
+            path: path(),
+            cause: text(),
+        };
+        let full = BackupError::Full {
+            path: path(),
+            cause: text(),
+        };
+        let invalid = BackupError::ManifestInvalid {
+            path: path(),
+            cause: text(),
+        };
+        let manifest_newer = BackupError::ManifestNewer {
+            path: path(),
+            schema: 2,
+            known: 1,
+        };
+        for (error, exit, name) in [
+            (connect(ConnectFailure::Refused), 69, "database_connection_refused"),
+            (connect(ConnectFailure::Privilege), 77, "database_privilege_missing"),
+            (database(ConnectFailure::Other), 1, "database_failed"),
+            (database(ConnectFailure::Lost), 1, "database_failed"),
+            (database(ConnectFailure::FilePermission), 77, "database_failed"),
+            (privilege, 77, "database_privilege_missing"),
+            (file, 1, "backup_file_failed"),
+            (full, 1, "disk_full"),
+            (BackupError::Exists(path()), 64, "backup_exists"),
+            (BackupError::BeingWritten(path()), 1, "backup_being_written"),
+            (BackupError::Missing(path()), 1, "backup_missing"),
+            (BackupError::NoManifest(path()), 1, "backup_without_manifest"),
+            (invalid, 1, "backup_manifest_invalid"),
+            (manifest_newer, 1, "backup_manifest_newer"),
+            (cut_short, 1, "backup_cut_short"),
+            (damaged, 1, "backup_damaged"),
+            (newer, 4, "backup_newer"),
+            (other_engine, 64, "backup_of_other_engine"),
+            (older_server, 1, "server_too_old"),
+            (not_empty, 64, "target_not_empty"),
+            (in_use, 3, "target_in_use"),
+            (missing(None), 1, "program_missing"),
+            (missing(Some(path())), 1, "program_missing"),
+            (program_failed, 1, "program_failed"),
+            (BackupError::Differs(Vec::new()), 1, "backup_differs"),
+            (BackupError::Broken(text()), 1, "backup_broken"),
+            (BackupError::BooksWrong(1), 1, "backup_audit_failed"),
+            (BackupError::Stopped, 130, "interrupted"),
+        ] {
+            let failure = Failure::from(error.clone());
+            assert_eq!((failure.exit as u8, failure.code), (exit, name), "{error:?}");
+            // What to do next is said, but where the connection's own error says it.
+            assert!(
+                failure.hint.is_some() || matches!(error, BackupError::Connect(_)),
+                "{error:?}"
+            );
+        }
+    }
+}

@@ -48,13 +48,20 @@ pub(super) fn text(moved: &Moved, [from, to]: [&str; 2], printer: Printer) {
         grouped(moved.rows()),
         grouped(rate(moved))
     ));
-    printer.line(if moved.written_meanwhile {
-        "somebody has written to the source in the meantime, and that was not moved: stop the service, empty the target, and move again"
-    } else {
-        "what is written to the source from now on is not moved"
-    });
+    match moved.written_meanwhile {
+        Some(true) => {
+            printer.line("somebody has written to the source in the meantime, and that was not moved");
+            printer.note("next: stop the service, empty the target, and move again");
+            return;
+        }
+        Some(false) => printer.line("what is written to the source from now on is not moved"),
+        None => printer.line(
+            "whether somebody has written to the source in the meantime could not be told: what was written then, or is from now on, \
+             is not moved",
+        ),
+    }
     printer.note(&format!(
-        "next: stop the service, set DATABASE_URL to {to}, start it again"
+        "next: stop the service if it runs, set DATABASE_URL to {to}, start it again"
     ));
 }
 

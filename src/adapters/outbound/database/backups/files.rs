@@ -9,16 +9,17 @@ use std::{
 };
 
 use dlc_application::ports::backups::{BackupError, Observer};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::io_words,
+    naming::rename_to_nothing,
     options::{companion, directory_of},
 };
 
-/// What stands behind the name of a file that is not whole.
-pub(super) const PART: &str = ".part";
+/// What stands behind the name of a file that is not whole, and behind no name of anybody else's.
+pub(super) const PART: &str = ".dlc.part";
 
 /// How much is read at once.
 const PIECE: usize = 1 << 20;
@@ -51,9 +52,7 @@ impl Part {
         let part = companion(path, PART);
         let write = |error: &io::Error| failed("cannot write the file", &part, error);
         loop {
-            if !clear(&part) {
-                return Err(BackupError::BeingWritten(part));
-            }
+            clear(&part)?;
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create_new(true).mode(0o600).open(&part);
             let file = match file {
@@ -90,7 +89,10 @@ impl Part {
         if replace {
             fs::rename(&self.path, path).map_err(|e| write(&e))?;
         } else {
-            rename_to_nothing(&self.path, path)?;
+            rename_to_nothing(&self.path, path).map_err(|e| match e.kind() {
+                io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_path_buf()),
+                _ => write(&e),
+            })?;
         }
         self.is_finished = true;
         sync_directory(path)
@@ -107,19 +109,6 @@ impl Drop for Part {
     }
 }
 
-fn rename_to_nothing(from: &Path, to: &Path) -> Result<(), BackupError> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(BackupError::Exists(to.to_path_buf())),
-        // Not every file system has that.
-        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) && !to.exists() => {
-            fs::rename(from, to).map_err(|e| failed("cannot write the file", to, &e))
-        }
-        Err(_) if to.exists() => Err(BackupError::Exists(to.to_path_buf())),
-        Err(e) => Err(failed("cannot write the file", to, &e)),
-    }
-}
-
 /// A name is on the disk when its directory is.
 fn sync_directory(path: &Path) -> Result<(), BackupError> {
     let directory = directory_of(path);
@@ -128,18 +117,45 @@ fn sync_directory(path: &Path) -> Result<(), BackupError> {
         .map_err(|e| failed("cannot write the directory", directory, &e))
 }
 
-/// Removes what a killed run has left. False: somebody is writing there.
-fn clear(part: &Path) -> bool {
-    let Ok(file) = File::open(part) else {
-        // Nothing there, or nothing that could be removed: whoever goes on will hear of it.
-        return true;
+/// Removes what a killed run has left. An error: somebody is writing there, or it is none of dlc's.
+fn clear(part: &Path) -> Result<(), BackupError> {
+    let unusable = |error: &io::Error| failed("cannot write the file", part, error);
+    let found = match fs::symlink_metadata(part) {
+        Ok(found) => found,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(unusable(&e)),
+    };
+    // As each of them is made: a file for nobody else.
+    let me = rustix::process::geteuid();
+    let is_mine = found.is_file() && found.mode() & 0o077 == 0 && (me.is_root() || me.as_raw() == found.uid());
+    if !is_mine {
+        return Err(BackupError::Exists(part.to_path_buf()));
+    }
+    let file = match File::open(part) {
+        Ok(file) => file,
+        // It was finished, or cleared away, a moment ago.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(unusable(&e)),
     };
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return false;
+        return Err(BackupError::BeingWritten(part.to_path_buf()));
     }
     drop(fs::remove_file(companion(part, "-journal")));
-    drop(fs::remove_file(part));
-    true
+    match fs::remove_file(part) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unusable(&e)),
+        _ => Ok(()),
+    }
+}
+
+/// Whoever could use the file of this name can use the one that takes it.
+pub(super) fn take_after(path: &Path, part: &Part) -> Result<(), BackupError> {
+    let Ok(old) = fs::metadata(path) else { return Ok(()) };
+    let failed = |error: io::Error| failed("cannot hand over the file", &part.path, &error);
+    // Only root may give files away; anybody else has made a file of their own, and the old one was theirs.
+    if fs::metadata(&part.path).is_ok_and(|new| (new.uid(), new.gid()) != (old.uid(), old.gid())) {
+        std::os::unix::fs::chown(&part.path, Some(old.uid()), Some(old.gid())).map_err(failed)?;
+    }
+    fs::set_permissions(&part.path, old.permissions()).map_err(failed)
 }
 
 /// Removes what killed runs have left in a directory of backups.
@@ -149,7 +165,8 @@ pub(super) fn clear_directory(directory: &Path) {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with("dlc-") && name.ends_with(PART) {
-            clear(&entry.path());
+            // What is not to be had is for whoever wants the same name.
+            drop(clear(&entry.path()));
         }
     }
 }
@@ -174,6 +191,17 @@ pub(super) fn sum(path: &Path, observer: &Observer) -> Result<(u64, String), Bac
         Ok(())
     })?;
     Ok((size, hex(&hash.finalize())))
+}
+
+/// Whether a file begins so.
+pub(super) fn begins_with(path: &Path, mark: &[u8]) -> Result<bool, BackupError> {
+    let unreadable = |error: &io::Error| failed("cannot read the file", path, error);
+    let mut begin = Vec::new();
+    let file = File::open(path).map_err(|e| unreadable(&e))?;
+    file.take(mark.len() as u64)
+        .read_to_end(&mut begin)
+        .map_err(|e| unreadable(&e))?;
+    Ok(begin == mark)
 }
 
 /// Copies a file into one that is being written.

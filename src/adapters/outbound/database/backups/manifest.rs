@@ -15,7 +15,7 @@ use dlc_application::{
 };
 use serde_json::{Map, Value, json};
 
-use super::files::{Part, failed};
+use super::files::{self, Part, failed};
 
 /// Longer ones are none.
 const LONGEST: u64 = 64 << 20;
@@ -25,6 +25,10 @@ pub(super) fn write(file: &Path, manifest: &Manifest, replace: bool) -> Result<(
     let path = manifest_of(file);
     let mut part = Part::begin(&path)?;
     part.write(&format!("{:#}\n", as_json(file, manifest)))?;
+    if replace {
+        // Whoever verifies need not be whose it is: root, say.
+        files::take_after(&path, &part)?;
+    }
     part.finish(&path, replace)
 }
 

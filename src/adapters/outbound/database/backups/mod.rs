@@ -3,13 +3,25 @@
 //! SQLite is copied by its backup API (`sqlite`), PostgreSQL by its own programs (`postgres`, `programs`). Not here: what a
 //! backup is worth and which may go (`operations/backups`).
 
+mod attributes;
+mod contents;
+mod emptying;
+mod environment;
 mod files;
+mod filling;
 mod manifest;
 mod postgres;
+mod privileges;
 mod programs;
+mod replacing;
+mod running;
+mod scratch;
 mod sqlite;
 
 use std::{
+    ffi::OsStr,
+    hash::{BuildHasher, RandomState},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -171,7 +183,7 @@ impl DatabaseBackups for SqlBackups {
         let part = Part::begin(&file)?;
         let (server_version, program, snapshot_at, contents) = match self.engine() {
             Engine::Postgres => {
-                let dumped = self.server().dump(&request.id, &part.path, observer).await?;
+                let dumped = self.server().dump(&part.path, observer).await?;
                 (
                     dumped.server_version,
                     dumped.program,
@@ -280,8 +292,8 @@ impl DatabaseBackups for SqlBackups {
             Engine::Postgres => {
                 self.same_engine(manifest)?;
                 // Not the backup's own identity: the same may be verified twice at once.
-                let now = chrono::Utc::now().timestamp_micros();
-                let id = format!("{:012x}{:012x}{:08x}", now / 1000, now, std::process::id());
+                let now = chrono::Utc::now().timestamp_millis();
+                let id = format!("{now:012x}{:020x}", RandomState::new().hash_one(now) & 0xffff_ffff);
                 self.server().rehearse(file, manifest, &id, observer).await
             }
         }
@@ -344,9 +356,10 @@ impl DatabaseBackups for SqlBackups {
             let mut found = Vec::new();
             for entry in entries.flatten() {
                 let path = entry.path();
-                let Some(file) = path.to_string_lossy().strip_suffix(".json").map(PathBuf::from) else {
+                let Some(file) = path.as_os_str().as_bytes().strip_suffix(b".json") else {
                     continue;
                 };
+                let file = PathBuf::from(OsStr::from_bytes(file));
                 // What is no manifest of dlc's is somebody else's.
                 let Ok(manifest) = manifest::read(&file) else { continue };
                 found.push(Kept {

@@ -5,8 +5,8 @@
 //! A restored file is a copy under another name until it is known to be what it should be; then it takes the target's name.
 
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
+    fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,7 +23,7 @@ use dlc_application::{
         inspection::Engine,
     },
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags,
     backup::{Backup, StepResult},
@@ -125,7 +125,8 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 /// Opens a file that nobody writes to, and leaves nothing beside it.
 fn open_still(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let path = utf8_percent_encode(&path.to_string_lossy(), PATH).to_string();
+    // Byte by byte: a name need not be UTF-8.
+    let path = percent_encode(path.as_os_str().as_bytes(), PATH).to_string();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
 }
@@ -351,7 +352,7 @@ pub(super) fn restore_copy(
 /// Gives a copy the target's name, which is what it was until that moment.
 pub(super) fn take_its_place(url: &DatabaseUrl, request: &RestoreRequest, part: Part) -> Result<(), BackupError> {
     let path = file_of(url)?;
-    take_after(path, &part)?;
+    files::take_after(path, &part)?;
     // What came into being meanwhile is something, too.
     let Target { occupied, .. } = look(url, request)?;
     if let (Some(contents), false) = (occupied, request.replace) {
@@ -379,17 +380,6 @@ pub(super) fn take_its_place(url: &DatabaseUrl, request: &RestoreRequest, part: 
         }
     }
     part.finish(path, true)
-}
-
-/// Whoever could use the old file can use the new one.
-fn take_after(path: &Path, part: &Part) -> Result<(), BackupError> {
-    let Ok(old) = fs::metadata(path) else { return Ok(()) };
-    let failed = |error: io::Error| files::failed("cannot hand over the file", &part.path, &error);
-    // Only root may give files away; anybody else has made a file of their own, and the old one was theirs.
-    if fs::metadata(&part.path).is_ok_and(|new| (new.uid(), new.gid()) != (old.uid(), old.gid())) {
-        std::os::unix::fs::chown(&part.path, Some(old.uid()), Some(old.gid())).map_err(failed)?;
-    }
-    fs::set_permissions(&part.path, old.permissions()).map_err(failed)
 }
 
 /// Notes a backup in its source; `Ok(false)`: there is nothing to be noted.

@@ -378,9 +378,6 @@ impl SqlMover {
             sent?;
             took.push(began.elapsed());
         }
-        for (table, column, number) in &found.sequences {
-            postgres::set_sequence(&mut session, table, column, *number).await?;
-        }
         let failed = postgres::failed(Side::Target);
         let mut survey = Survey::new(Meter::new(observer, MovePhase::Compare, Some(found.rows())));
         postgres::read_all(&mut session, Side::Target, tables, &mut survey).await?;
@@ -389,12 +386,24 @@ impl SqlMover {
             session.execute("ROLLBACK").await.map_err(&failed)?;
             return Err(MoveError::Differs(different));
         }
+        // Last of all: a number that was given is never taken back.
+        for (table, column, number) in &found.sequences {
+            postgres::set_sequence(&mut session, table, column, *number).await?;
+        }
         session.execute("COMMIT").await.map_err(&failed)?;
         // The planner knows nothing of tables that were empty a moment ago; and without it everything is there all the same.
         let names: Vec<String> = tables.iter().map(|table| structure::quoted(&table.name)).collect();
         drop(session.execute(&format!("ANALYZE {}", names.join(", "))).await);
         session.close().await;
         Ok((connection, took))
+    }
+
+    /// Whether somebody has written to a source on PostgreSQL since the snapshot; `None` where that cannot be told.
+    async fn look_again(&self, snapshot: &mut Session, tables: &[Table]) -> Option<bool> {
+        let mut now = Session::Postgres(self.source.postgres_session().await.ok()?);
+        let written = postgres::is_written(snapshot, &mut now, tables).await;
+        now.close().await;
+        written.ok()
     }
 
     async fn fill_sqlite(
@@ -520,7 +529,7 @@ impl DatabaseMover for SqlMover {
         let (snapshot, found) = self.survey(snapshot, &plan.tables, &observer).await?;
         let copied = !check_only && found.refusals.total == 0;
         let mut took = Vec::new();
-        let mut written_meanwhile = false;
+        let mut written_meanwhile = None;
         match snapshot {
             Snapshot::Sqlite(mut connection) => {
                 // Before the end of the snapshot it is the number of its beginning.
@@ -529,11 +538,12 @@ impl DatabaseMover for SqlMover {
                     (connection, took) = self.fill_postgres(connection, &plan.tables, &found, &observer).await?;
                 }
                 sqlite::end_snapshot(&connection)?;
-                written_meanwhile = sqlite::version(&connection)? != before;
+                written_meanwhile = Some(sqlite::version(&connection)? != before);
             }
             Snapshot::Postgres(mut session) => {
                 if copied {
                     took = self.fill_sqlite(&mut session, &plan, &found, &observer).await?;
+                    written_meanwhile = self.look_again(&mut session, &plan.tables).await;
                 }
                 session.close().await;
             }

@@ -8,9 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::fs::FlockOperation;
 
-use crate::options::{companion, directory_of};
+use crate::{
+    naming::rename_to_nothing,
+    options::{companion, directory_of},
+};
 
 /// The folder.
 pub(super) struct Workshop {
@@ -69,7 +72,7 @@ impl Workshop {
     pub(super) fn deliver(&self) -> io::Result<()> {
         let file = self.file();
         File::open(&file)?.sync_all()?;
-        rustix::fs::renameat_with(CWD, &file, CWD, &self.target, RenameFlags::NOREPLACE)?;
+        rename_to_nothing(&file, &self.target)?;
         File::open(directory_of(&self.target))?.sync_all()
     }
 }

@@ -142,13 +142,15 @@ pub(super) async fn survey(session: &mut Session, tables: &[Table], survey: &mut
 
 /// After which number a table's sequence goes on. A number that was given and not used counts.
 pub(super) async fn sequence(session: &mut Session, table: &Table, column: &str) -> Result<i64, MoveError> {
-    let (name, column) = (quoted(&table.name), quoted(column));
+    let name = quoted(&table.name);
     // Without privileges on the sequence, or before its first number, there is no `last_value`.
     let sql = format!(
         "SELECT CAST(greatest(coalesce((SELECT last_value FROM pg_sequences \
-         WHERE format('%I.%I', schemaname, sequencename)::regclass = pg_get_serial_sequence('{name}', {literal})::regclass), 0), \
+         WHERE format('%I.%I', schemaname, sequencename)::regclass = pg_get_serial_sequence({of}, {literal})::regclass), 0), \
          coalesce((SELECT max({column}) FROM {name}), 0), 0) AS text)",
-        literal = format_args!("'{}'", column.trim_matches('"').replace('\'', "''")),
+        of = literal(&name),
+        literal = literal(column),
+        column = quoted(column),
     );
     let text = session.text(&sql, &[]).await.map_err(failed(Side::Source))?;
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
@@ -230,14 +232,41 @@ pub(super) async fn occupied(session: &mut Session, tables: &[Table]) -> Result<
         .filter(|table| !FILLED_BY_MIGRATIONS.contains(&table.name.as_str()))
         .map(|table| {
             format!(
-                "SELECT '{}' AS name WHERE EXISTS (SELECT 1 FROM {})",
-                table.name,
+                "SELECT {} AS name WHERE EXISTS (SELECT 1 FROM {})",
+                literal(&table.name),
                 quoted(&table.name)
             )
         })
         .collect();
     let rows = session.rows(&questions.join(" UNION ALL "), &[]).await?;
     Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+/// Whether a table of the source has other versions of rows now than in the snapshot, which keeps each version that it sees from being
+/// cleaned away. No value is looked at.
+pub(super) async fn is_written(snapshot: &mut Session, now: &mut Session, tables: &[Table]) -> Result<bool, MoveError> {
+    let failed = failed(Side::Source);
+    begin_snapshot(now).await?;
+    // Nobody has committed anything on the whole server: the usual case.
+    let moment = "SELECT CAST(pg_current_snapshot() AS text)";
+    if snapshot.text(moment, &[]).await.map_err(&failed)? == now.text(moment, &[]).await.map_err(&failed)? {
+        return Ok(false);
+    }
+    for table in tables {
+        let versions = format!(
+            "SELECT concat_ws(' ', count(*), sum(hashtextextended(concat_ws(' ', ctid, xmin), 0))) FROM {}",
+            quoted(&table.name)
+        );
+        let before = snapshot.text(&versions, &[]).await.map_err(&failed)?;
+        if now.text(&versions, &[]).await.map_err(&failed)? != before {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Takes a table's rows.
@@ -276,9 +305,10 @@ pub(super) async fn set_sequence(
     number: i64,
 ) -> Result<(), MoveError> {
     // One that has given no number yet begins with 1.
-    let (name, column) = (quoted(table), column.replace('\'', "''"));
     let sql = format!(
-        "SELECT setval(pg_get_serial_sequence('{name}', '{column}'), greatest({number}, 1), {})",
+        "SELECT setval(pg_get_serial_sequence({}, {}), greatest({number}, 1), {})",
+        literal(&quoted(table)),
+        literal(column),
         number > 0
     );
     session.execute(&sql).await.map_err(failed(Side::Target))
