@@ -32,7 +32,7 @@ use crate::{
                 auth, bench, check, config as config_command,
                 coupon::{self, Errand},
                 exit::{Exit, Failure},
-                greet, health, migrate, moving,
+                greet, health, manuals, migrate, moving,
                 printer::Printer,
                 user::{self, Registry},
             },
@@ -206,6 +206,8 @@ impl Session {
                 });
                 Ok(Exit::Done)
             }
+            Command::Completions(args) => Ok(manuals::completions(args.shell, self.printer)),
+            Command::Man(args) => manuals::man(args.directory.as_deref(), self.printer),
         }
     }
 

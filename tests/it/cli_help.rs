@@ -2,52 +2,36 @@
 
 use crate::harness::{Dlc, snapshot};
 
-const COMMANDS: &[&[&str]] = &[
-    &[],
-    &["serve"],
-    &["migrate"],
-    &["migrate", "up"],
-    &["migrate", "down"],
-    &["migrate", "status"],
-    &["db"],
-    &["db", "check"],
-    &["user"],
-    &["user", "create"],
-    &["user", "list"],
-    &["user", "show"],
-    &["user", "disable"],
-    &["user", "restore"],
-    &["user", "allow-reset"],
-    &["user", "purge"],
-    &["coupon"],
-    &["coupon", "create"],
-    &["coupon", "list"],
-    &["coupon", "show"],
-    &["coupon", "audit"],
-    &["greet"],
-    &["greet", "prune"],
-    &["config"],
-    &["config", "show"],
-    &["config", "check"],
-    &["config", "template"],
-    &["config", "gen-password"],
-    &["auth"],
-    &["auth", "gen-secret"],
-    &["bench"],
-    &["bench", "claims"],
-    &["health"],
-    &["openapi"],
-];
+/// The commands below one, as its help names them.
+fn below(help: &str) -> Vec<String> {
+    let Some((_, rest)) = help.split_once("\nCommands:\n") else {
+        return Vec::new();
+    };
+    let names = rest.lines().take_while(|line| !line.is_empty());
+    // Further lines of a description stand further in.
+    let names = names.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
 
 #[tokio::test]
 async fn the_help_of_every_command_is_as_kept() {
     let mut all = String::new();
-    for command in COMMANDS {
-        let arguments: Vec<&str> = command.iter().chain(&["--help"]).copied().collect();
+    let mut commands = vec![Vec::new()];
+    let mut count = 0;
+    while let Some(command) = commands.pop() {
+        let arguments: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
         let help = Dlc::new().env("COLUMNS", "100").run(&arguments).await;
         assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{help:?}");
         all.push_str(&format!("$ dlc {}\n{}\n", arguments.join(" "), help.stdout));
+        let further = below(&help.stdout).into_iter().rev();
+        commands.extend(further.map(|name| command.iter().cloned().chain([name]).collect()));
+        count += 1;
     }
+    assert!(count > 40, "{count}");
     snapshot::assert_file("tests/it/snapshots/help.txt", &all);
 }
 

@@ -21,6 +21,7 @@ mod cli_db_move;
 mod cli_db_restore;
 mod cli_failures;
 mod cli_help;
+mod cli_manuals;
 mod cli_migrate;
 mod cli_migrate_history;
 mod cli_migrate_plan;

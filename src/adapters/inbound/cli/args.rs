@@ -121,6 +121,10 @@ pub enum Command {
     Health(HealthArgs),
     /// Print the OpenAPI document
     Openapi(OpenapiArgs),
+    /// Print what a shell needs to complete dlc's commands and options
+    Completions(CompletionsArgs),
+    /// Print dlc's manual page, or write those of all commands into a directory
+    Man(ManArgs),
 }
 
 /// `dlc serve`
@@ -370,6 +374,39 @@ pub struct OpenapiArgs {
     /// As JSON or YAML
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     pub format: DocumentFormat,
+}
+
+/// `dlc completions`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "bash:  dlc completions bash > ~/.local/share/bash-completion/completions/dlc\n\
+                        zsh:   dlc completions zsh > a directory of $fpath/_dlc\n\
+                        fish:  dlc completions fish > ~/.config/fish/completions/dlc.fish"
+)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `dlc man`
+#[derive(Args, Debug)]
+#[command(after_help = "To install them: dlc man /usr/local/share/man/man1, then: man dlc-migrate-plan")]
+pub struct ManArgs {
+    /// Write the pages of all commands here; it is made when it is missing
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+}
+
+/// Shells that can be taught. A list of its own, so that no other is offered that nobody has tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Bash
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
 }
 
 /// The form of the OpenAPI document.

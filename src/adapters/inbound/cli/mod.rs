@@ -13,6 +13,7 @@ pub mod db;
 pub mod exit;
 pub mod greet;
 pub mod health;
+pub mod manuals;
 pub mod migrate;
 pub mod moving;
 mod once;
