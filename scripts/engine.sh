@@ -59,6 +59,8 @@ stop_engine() {
     local pid
     pid=$(cat "$own_engine/pid" 2>/dev/null) && kill "$pid" 2>/dev/null
     for _ in $(seq 60); do kill -0 "$pid" 2>/dev/null || break; sleep 0.5; done
+    # What it has mounted for networks and containers outlives it.
+    sed -n "s|^[^ ]* \($own_engine/[^ ]*\) .*|\1|p" /proc/mounts | sort -r | xargs -r umount 2>/dev/null
     rm -rf "$own_engine"
     own_engine=
 }
