@@ -3,7 +3,7 @@
 
 use dlc_application::ports::{backups::BackupError, connection::ConnectFailure};
 
-use super::postgres::{Server, quoted};
+use super::server::{Server, quoted};
 use crate::{error, session::Session};
 
 impl Server<'_> {

@@ -13,9 +13,8 @@ use dlc_application::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    files,
-    postgres::{NO_EXTENSION, OWN_SCHEMAS, Server, quoted},
-    running,
+    files, running,
+    server::{NO_EXTENSION, OWN_SCHEMAS, Server, quoted},
 };
 use crate::{schema::history::OWN_TABLES, session::Session};
 

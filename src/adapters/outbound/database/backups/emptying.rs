@@ -1,6 +1,6 @@
 //! A database that was empty, and is to be so again after a restore that was no good. Not here: what is good.
 
-use super::postgres::{NO_EXTENSION, OWN_SCHEMAS};
+use super::server::{NO_EXTENSION, OWN_SCHEMAS};
 
 /// Schemas and extensions, as a list of literals.
 pub(super) const NAMES_OF_WHAT_STAYS: &str = "SELECT string_agg(quote_literal(kind || name), ', ') FROM (\

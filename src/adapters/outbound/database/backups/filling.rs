@@ -8,9 +8,9 @@ use dlc_application::{
 };
 
 use super::{
-    postgres::Server,
     programs::{self, Program},
     running::Run,
+    server::Server,
 };
 use crate::session::Session;
 

@@ -16,6 +16,7 @@ mod programs;
 mod replacing;
 mod running;
 mod scratch;
+mod server;
 mod sqlite;
 
 use std::{
@@ -41,7 +42,7 @@ use dlc_application::{
 };
 use migration::Migration;
 
-use self::{files::Part, postgres::Server};
+use self::{files::Part, server::Server};
 use crate::{
     error,
     options::{DatabaseOptions, companion},

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use dlc_application::{operations::backups::Manifest, ports::backups::BackupError};
 
-use super::postgres::{NO_EXTENSION, OWN_SCHEMAS, Server, quoted};
+use super::server::{NO_EXTENSION, OWN_SCHEMAS, Server, quoted};
 use crate::session::Session;
 
 /// Privileges that are told by name.

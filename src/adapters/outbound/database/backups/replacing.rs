@@ -4,8 +4,8 @@ use dlc_application::ports::backups::{Acceptable, BackupError, Observer, Restore
 
 use super::{
     filling::Filler,
-    postgres::{Server, identifier},
     scratch::{REPLACEMENT, Scratch},
+    server::{Server, identifier},
 };
 use crate::{error, session::Session};
 

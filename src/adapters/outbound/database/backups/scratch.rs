@@ -7,8 +7,8 @@ use chrono::Utc;
 use dlc_application::ports::backups::BackupError;
 
 use super::{
-    postgres::{Server, identifier},
     programs::ProgramPlaces,
+    server::{Server, identifier},
 };
 use crate::{
     options::{DatabaseOptions, Pooler},
