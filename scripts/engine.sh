@@ -23,7 +23,7 @@ engine() {
     fi
     if [ -n "${DLC_STANDINS:-}" ]; then
         "$DLC_STANDINS" -q postgres:17-alpine alpine:3.22 rust:1.95-alpine >&2 ||
-            { echo "error: $DLC_STANDINS could not make the base images" >&2; stop_engine; exit 1; }
+            { echo "skipped: no base images: $DLC_STANDINS could not make them"; stop_engine; return 1; }
     fi
 }
 
@@ -56,6 +56,9 @@ start_engine() {
 
 stop_engine() {
     [ -n "${own_engine:-}" ] || return 0
+    # Its folder lasts, and is not to grow with each run.
+    docker image prune -f >/dev/null 2>&1
+    docker builder prune -f --keep-storage 6GB >/dev/null 2>&1
     local pid
     pid=$(cat "$own_engine/pid" 2>/dev/null) && kill "$pid" 2>/dev/null
     for _ in $(seq 60); do kill -0 "$pid" 2>/dev/null || break; sleep 0.5; done

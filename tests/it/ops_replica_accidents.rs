@@ -258,7 +258,7 @@ async fn sessions_on_the_replica_that_are_ended_and_statements_that_are_cancelle
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_that_ends_statements_in_its_way() {
     // The replay waits for no statement, and what was deleted is cleaned away at once.
-    let pair = Pair::with("-c max_standby_streaming_delay=0 -c vacuum_defer_cleanup_age=0").await;
+    let pair = Pair::with("-c max_standby_streaming_delay=0").await;
     let server = pair.serve(PATIENT).await;
     let mut crowd = Crowd::come(&server).await;
     for _ in 0..40 {

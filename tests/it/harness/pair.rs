@@ -80,14 +80,17 @@ impl Pair {
         self.cluster.execute("shop", sql).await;
     }
 
-    /// Runs one statement on the standby.
+    /// Runs one statement on the standby; again where what is replayed just then ends it.
     pub async fn on_replica(&self, sql: &str) {
-        let mut session = PgConnection::connect(&self.replica_url()).await.unwrap();
-        session
-            .execute(AssertSqlSafe(sql))
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
-        session.close().await.unwrap();
+        let started = Instant::now();
+        loop {
+            let mut session = PgConnection::connect(&self.replica_url()).await.unwrap();
+            let Err(error) = session.execute(AssertSqlSafe(sql)).await else {
+                return session.close().await.unwrap();
+            };
+            let is_in_the_way = error.to_string().contains("conflict with recovery");
+            assert!(is_in_the_way && started.elapsed() < LIMIT, "{sql}: {error}");
+        }
     }
 
     pub async fn pause(&self) {
