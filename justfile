@@ -23,14 +23,14 @@ env:
     @test ! -e deployments/.env || { echo "deployments/.env exists already; nothing was changed" >&2; exit 1; }
     @umask 077; new() { head -c 33 /dev/urandom | base64 | tr '+/' '-_'; }; \
         { cat deployments/.env.example; printf '\nPOSTGRES_PASSWORD=%s\nDLC_AUTH__SECRET=%s\n' "$(new)" "$(new)"; } > deployments/.env
-    @echo "wrote deployments/.env; a password counts only when the volume is new (just nuke)"
+    @echo "wrote deployments/.env; a database that is there already keeps its own password (docs/deployment.md, What goes wrong)"
 
 # Write deployments/secrets/ with a password and a secret for docker-compose.secrets.yml; never overwrites
 secrets:
     @mkdir -m 700 deployments/secrets || { echo "nothing was changed" >&2; exit 1; }
     @new() { head -c 33 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' > "deployments/secrets/$1"; chmod 444 "deployments/secrets/$1"; }; \
         new postgres_password; new auth_secret
-    @echo "wrote deployments/secrets/; a password counts only when the volume is new (just nuke)"
+    @echo "wrote deployments/secrets/; a database that is there already keeps its own password (docs/deployment.md, What goes wrong)"
 
 # Say what stands in the way of the containers: engine, versions, ports and who has them, volume
 doctor:
@@ -41,10 +41,10 @@ down:
     {{compose}} --profile '*' down
     docker compose -f deployments/docker-compose.sqlite.yml down
 
-# Stop the containers and delete their data
-nuke:
-    {{compose}} --profile '*' down -v
-    docker compose -f deployments/docker-compose.sqlite.yml down -v
+# Stop the containers and delete their data for good, but not the backups; asks first
+[confirm("All data of the containers is deleted, backups aside. Go on? [y/N]")]
+nuke: down
+    docker volume ls -q --filter label=com.docker.compose.project="${COMPOSE_PROJECT_NAME:-dlc}" | grep -v backups | xargs -r docker volume rm
 
 # Follow the containers' logs
 logs *SERVICE:
@@ -87,9 +87,21 @@ fmt:
 snapshots:
     DLC_UPDATE_SNAPSHOTS=1 INSTA_UPDATE=always cargo test --workspace
 
-# Check licences, bans and sources of the dependencies (needs cargo-deny)
-deny:
-    cargo deny check licenses bans sources
+# Check licences, banned crates, sources and known vulnerabilities of the dependencies, and write a bill of materials (--write keeps the report)
+supply-chain *ARGS:
+    scripts/supply-chain {{ARGS}}
+
+# Build the image's program twice, the second time without a cache, and compare the two byte for byte
+reproducible *ARGS:
+    scripts/reproducible {{ARGS}}
+
+# Say which lines the suite runs, and which it never does (--write keeps the report)
+coverage *ARGS:
+    scripts/coverage {{ARGS}}
+
+# Run all that shows that dlc does what it promises, and write docs/evidence.md of what came out (hours; one part: just evidence features)
+evidence *PARTS:
+    scripts/evidence {{PARTS}}
 
 # Time `migrate status` and a no-op `migrate up` beside other tools (--install gets them)
 bench-migrate *ARGS:

@@ -1,12 +1,5 @@
 # Sourced: a container engine with Compose v2 and the base images, for scripts that need one.
 
-# A free port: the one that is asked for, or the next.
-free_port() { # port
-    local port=$1
-    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 10000)); done
-    echo "$port"
-}
-
 # Succeeds when there is an engine; otherwise says why there is none. May start one (DLC_TEST_ENGINE=own).
 engine() {
     own_engine=
@@ -39,10 +32,20 @@ start_engine() {
     exec 8>"$home.lock"
     flock -w 1800 8 || { echo "skipped: another script has had the engine for half an hour"; return 1; }
     run=$(mktemp -d)
+    # Whoever is interrupted while the base images are made leaves none behind, either.
+    own_engine=$run
+    trap stop_engine EXIT
+    # One that was left behind nevertheless, by a script that was killed, has the folder still.
+    local left
+    left=$(cat "$home.pid" 2>/dev/null)
+    if [ -n "$left" ] && tr '\0' ' ' <"/proc/$left/cmdline" 2>/dev/null | grep -q -- "^dockerd --data-root $home "; then
+        kill "$left"
+        for _ in $(seq 60); do kill -0 "$left" 2>/dev/null || break; sleep 0.5; done
+    fi
     # 8>&-: whoever holds the lock is this script alone.
     setsid dockerd --data-root "$home" --exec-root "$run/exec" --pidfile "$run/pid" --host "unix://$run/docker.sock" \
         >"$run/log" 2>&1 8>&- &
-    own_engine=$run
+    echo $! >"$home.pid"
     export DOCKER_HOST=unix://$run/docker.sock
     for _ in $(seq 60); do
         docker info >/dev/null 2>&1 && return 0

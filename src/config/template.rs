@@ -27,7 +27,16 @@ pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
         "8080",
         "Port at which the API is published; 0 takes a free one for each of several.",
     ),
-    ("DLC_HTTP_BIND", "127.0.0.1", "Address at which the API is published."),
+    (
+        "DLC_HTTP_BIND",
+        "127.0.0.1",
+        "Address at which the API is published; with the profile proxy leave it, and set DLC_PROXY_BIND.",
+    ),
+    (
+        "DLC_IMAGE",
+        "dlc",
+        "Image of dlc: one of a registry, or the one to go back to; -backup and -pgbouncer are added for the others.",
+    ),
     (
         "DATABASE_URL",
         "",
@@ -56,7 +65,7 @@ pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
     (
         "DLC_SERVER__TRUSTED_PROXIES",
         "",
-        "Networks of proxies whose X-Forwarded-For is believed; with the profile proxy: 172.16.0.0/12",
+        "Networks of proxies whose X-Forwarded-For is believed; with the profile proxy: 172.16.0.0/12,192.168.0.0/16",
     ),
     (
         "DLC_DATABASE__INSTANCES",
@@ -98,6 +107,16 @@ pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
         "DLC_PROXY_PORT",
         "8000",
         "Profile proxy: port in front of all instances of the service.",
+    ),
+    (
+        "DLC_PROXY_BIND",
+        "127.0.0.1",
+        "Profile proxy: address at which that port is published.",
+    ),
+    (
+        "DLC_PROXY_TRUSTS",
+        "127.0.0.1",
+        "Profile proxy: network of a proxy in front of it, whose X-Forwarded-For is kept; on the same machine: 172.16.0.0/12",
     ),
     ("PROXY_IMAGE", "haproxy:3.2-alpine", "Profile proxy: image of HAProxy."),
     (
@@ -209,7 +228,7 @@ pub fn markdown(profile: Profile) -> String {
     for (name, default, doc) in COMPOSE_VARIABLES {
         text.push_str(&row(name, default, doc));
     }
-    text.push_str(&format!("\nOf dlc itself:\n\n{head}"));
+    text.push_str(&format!("\nOf dlc itself, with the defaults of {profile}:\n\n{head}"));
     for setting in SECTIONS.iter().flat_map(|section| section.settings) {
         let default = (setting.default)(profile).unwrap_or_default();
         let doc: Vec<_> = setting.doc.iter().map(|line| line.trim()).collect();

@@ -176,6 +176,11 @@ fn the_recipes_that_people_reach_for_are_there_and_described() {
             .iter()
             .position(|line| line.split([':', ' ']).next() == Some(recipe) && line.contains(':'));
         let at = at.unwrap_or_else(|| panic!("no recipe {recipe}"));
-        assert!(lines[at - 1].starts_with("# "), "{recipe} has no description");
+        // What has to be confirmed says so between the two.
+        let above = lines[..at].iter().rfind(|line| !line.starts_with('['));
+        assert!(
+            above.is_some_and(|line| line.starts_with("# ")),
+            "{recipe} has no description"
+        );
     }
 }

@@ -83,8 +83,8 @@ async fn no_compose_file_unit_or_manifest_names_a_setting_that_is_none() {
         names.extend(found(r"(?m)[= ](DLC_[A-Z0-9_]+)=", &text.replace("# ", "#")));
         names.extend(found(r"(?m)- name: (DLC_[A-Z0-9_]+)$", &text));
     }
-    // `…_VERSION` and `…_REVISION` are arguments of the build.
-    names.retain(|name| !["DLC_VERSION", "DLC_REVISION", "DLC_HTTP_PORT"].contains(&name.as_str()));
+    // Arguments of the build, and what HAProxy reads.
+    names.retain(|name| !["DLC_VERSION", "DLC_REVISION", "DLC_HTTP_PORT", "DLC_PROXY_TRUSTS"].contains(&name.as_str()));
     names.sort();
     names.dedup();
     assert!(names.len() > 10, "{names:?}");

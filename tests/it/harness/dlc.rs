@@ -143,12 +143,26 @@ impl Dlc {
             .args(arguments)
             .current_dir(self.directory.path())
             .env_clear()
+            .envs(self.counted())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .kill_on_drop(true)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Where a program that was built to count the lines it runs writes what it has counted (`scripts/coverage`); one that runs
+    /// as another user cannot write to files of this one.
+    fn counted(&self) -> Option<(&'static str, String)> {
+        const FILE: &str = "LLVM_PROFILE_FILE";
+        let file = std::env::var(FILE).ok()?;
+        let user = if self.without_privileges {
+            "anybody-"
+        } else {
+            "program-"
+        };
+        Some((FILE, file.replace("tests-", user)))
     }
 
     /// Starts it and lets it run.
