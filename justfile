@@ -70,6 +70,10 @@ test:
 test-only WORD:
     cargo test --test it -- {{WORD}}
 
+# Run the features on both databases, and write what became of them: target/features/index.html, sqlite.xml, postgres.xml (JUnit)
+features *WORDS:
+    cargo test --test features -- --report=target/features {{WORDS}}
+
 # Run the suite on SQLite, on PostgreSQL 15 to 18 and through PgBouncer, and print a table (one row: just test-matrix 18; --write keeps it)
 test-matrix *ARGS:
     scripts/test-matrix {{ARGS}}

@@ -1,5 +1,19 @@
+@S2 @S2-12
 Feature: Greetings that are remembered
-  A greeting can be recorded with what mattered about it, and everybody pages through their own.
+  Seed S2: a dancer wants to be greeted in person, and to find again what was said; a greeting can be recorded with what mattered
+  about it, and everybody pages through their own.
+
+  Background:
+    Given the service is running
+
+  Scenario: Whoever comes along is greeted, and whoever is named is greeted by name
+    Then whoever has not signed in is greeted with "Hello world!"
+    And whoever greets "Eve" says "Hello Eve!"
+
+  Scenario: A greeting in passing is not remembered
+    Given Ada has signed in
+    Then Ada is greeted with "Hello ada!"
+    And Ada's history is empty
 
   Scenario: Ada pages through her history
     Given Ada has signed in

@@ -1,5 +1,10 @@
+@S2 @S2-12
 Feature: Signing in, staying signed in, and getting back in
-  Whoever knows a password gets in; whoever guesses has to wait; whoever has forgotten it gets help from a person.
+  Seed S2, sessions that persist: whoever knows a password gets in; whoever guesses has to wait; whoever has forgotten it gets help
+  from a person.
+
+  Background:
+    Given the service is running
 
   Scenario: Ada stays signed in
     Given Ada has signed in

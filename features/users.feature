@@ -1,5 +1,9 @@
+@S2 @S2-12
 Feature: An account of one's own
-  Somebody who registers is known by name, can say what they work towards, and can leave again.
+  Seed S2, the user management: somebody who registers is known by name, can say what they work towards, and can leave again.
+
+  Background:
+    Given the service is running
 
   Scenario: A newcomer registers, signs in and is greeted by name
     When Ada registers with the password "tulip ferry onyx"
@@ -44,3 +48,21 @@ Feature: An account of one's own
     Then they are told that the name is taken
     When Grace restores Ada's account
     Then Ada can sign in with the password "tulip ferry onyx"
+
+  Scenario: Ada tells about herself, and it is seen when she was here last
+    Given Ada has signed in
+    When Ada describes herself as "Dances on Tuesdays."
+    Then Ada's profile says "Dances on Tuesdays."
+    And Ada's profile tells when she signed in last
+
+  Scenario: An administrator sees who has an account, and nobody else does
+    Given an administrator Grace
+    And Ada has signed in
+    Then Grace sees the accounts of ada and grace
+    And Ada may not see who has an account
+
+  Scenario: The last administrator stays
+    Given an administrator Grace
+    When Grace tries to delete her account
+    Then she is told that she is the last administrator
+    And Grace is greeted with "Hello grace!"

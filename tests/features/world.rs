@@ -1,38 +1,56 @@
-//! A scenario's world: a server with a database of its own, and the people in it.
+//! A scenario's world: the service with a database of its own, how it is started and ended, and whatever else a scenario has.
 
+mod people;
 mod steps;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::TcpListener, path::PathBuf};
 
-use reqwest::Method;
-use serde_json::{Value, json};
+use reqwest::Response;
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::task::JoinHandle;
 
-use crate::harness::{Answer, Database, Engine, Server};
+use self::people::{PASSWORD, Tokens};
+use crate::harness::{
+    Answer, Database, Dlc, Engine, Finished, Holder, Server,
+    postgres::{self, Cluster},
+};
 
-/// The password of everybody of whom no other is told.
-const PASSWORD: &str = "tulip ferry onyx";
-
-/// Somebody's way of being known to the service.
-#[derive(Clone, Debug, Default)]
-struct Tokens {
-    access: String,
-    refresh: String,
-}
-
-impl Tokens {
-    fn of(answer: &Answer) -> Self {
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let text = |name: &str| answer.body[name].as_str().expect(name).to_owned();
-        Self {
-            access: text("access_token"),
-            refresh: text("refresh_token"),
-        }
-    }
-}
+/// A request that is under way.
+type UnderWay = JoinHandle<reqwest::Result<Response>>;
 
 #[derive(Default, cucumber::World)]
-pub(super) struct World {
+pub(crate) struct World {
+    engine: Option<Engine>,
+    /// What nobody serves now.
+    database: Option<Database>,
+    /// Variables of the next start.
+    variables: Vec<(String, String)>,
+    /// Whether nothing but these is set.
+    is_bare: bool,
+    /// Where the service has been started.
+    directory: PathBuf,
     server: Option<Server>,
+    /// Another instance on the same database.
+    other: Option<Server>,
+    /// How the last command, or the service, has ended.
+    finished: Option<Finished>,
+    /// A PostgreSQL of the scenario's own.
+    cluster: Option<Cluster>,
+    /// A port that somebody else has.
+    taken: Option<TcpListener>,
+    /// Whoever keeps the service from a lock or from rows.
+    holder: Option<Held>,
+    /// A claim that is under way.
+    claim: Option<UnderWay>,
+    /// What a crowd was answered: statuses, and codes of refusals.
+    crowd: Vec<(u16, String)>,
+    /// Why the database has refused something.
+    refusal: Option<String>,
+    /// Passwords that were generated.
+    passwords: Vec<String>,
+    /// A role of PostgreSQL that the scenario has made.
+    role: Option<String>,
     /// Who has signed in, by name.
     people: HashMap<String, Tokens>,
     /// The last answer that somebody got.
@@ -47,108 +65,123 @@ pub(super) struct World {
     pages: Vec<Vec<Value>>,
 }
 
+/// What somebody holds until it is dropped.
+enum Held {
+    /// The migration lock of a SQLite file.
+    File(std::fs::File),
+    /// The same in PostgreSQL.
+    Session(sqlx::PgConnection),
+    /// Rows that a claim has to change.
+    Rows(Holder),
+}
+
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the last answer: {:?}", self.answer)
+        write!(
+            f,
+            "the last answer: {:?}; the last end: {:?}",
+            self.answer, self.finished
+        )?;
+        match &self.server {
+            Some(server) => write!(f, "; the log: {}", server.log()),
+            None => Ok(()),
+        }
     }
 }
 
 impl World {
-    /// Opens the service.
-    pub(super) async fn open(&mut self, engine: Engine) {
-        self.server = Some(Server::start(Database::migrated(engine).await).await);
+    /// Nothing runs yet: a scenario says what does.
+    pub(super) fn open(&mut self, engine: Engine) {
+        self.engine = Some(engine);
     }
 
-    /// Closes the service and removes its database. Not by dropping it, which would hold up the scenarios beside this one.
+    /// Ends whatever runs and removes the databases. Not by dropping them, which would hold up the scenarios beside this one.
     pub(super) async fn close(&mut self) {
-        if let Some(server) = self.server.take() {
-            tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+        let mut left = std::mem::take(self);
+        let role = left.role.take();
+        tokio::task::spawn_blocking(move || drop(left)).await.unwrap();
+        if let Some(role) = role {
+            let sql = format!("DROP ROLE IF EXISTS {role}");
+            postgres::cluster().await.execute("postgres", &sql).await;
         }
     }
 
+    fn engine(&self) -> Engine {
+        self.engine.expect("an engine")
+    }
+
     fn server(&self) -> &Server {
-        self.server.as_ref().expect("the service is open")
+        self.server.as_ref().expect("the service is running")
     }
 
-    fn answer(&self) -> &Answer {
-        self.answer.as_ref().expect("somebody has asked for something")
+    fn finished(&self) -> &Finished {
+        self.finished.as_ref().expect("something has ended")
     }
 
-    fn tokens(&self, who: &str) -> &Tokens {
-        &self.people[&who.to_lowercase()]
+    /// The database, whether or not it is served.
+    fn database(&self) -> &Database {
+        match &self.server {
+            Some(server) => &server.database,
+            None => self.database.as_ref().expect("there is a database"),
+        }
     }
 
-    async fn post(&mut self, path: &str, body: Value) -> &Answer {
-        let answer = self.server().post(path, body).await;
-        self.answer.insert(answer)
+    fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
-    /// A request by somebody who is signed in.
-    fn by(&self, who: &str, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.server()
-            .request(method, path)
-            .bearer_auth(&self.tokens(who).access)
+    /// The program with the scenario's database and variables.
+    fn dlc(&self) -> Dlc {
+        let dlc = if self.is_bare {
+            Dlc::new()
+        } else {
+            self.database().dlc()
+        };
+        let variables = self.variables.iter();
+        variables.fold(dlc, |dlc, (name, value)| dlc.env(name, value))
     }
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> &Answer {
-        let answer = self.server().send(request).await;
-        self.answer.insert(answer)
+    /// Starts the service, until it is ready.
+    async fn start(&mut self) {
+        self.start_unready(&[]).await;
+        self.server().until_ready().await;
+        // The probe is quicker than the log, which a sentence may be about.
+        self.server().until_logged("ready in ").await;
     }
 
-    async fn register(&mut self, name: &str, password: &str) -> &Answer {
-        let body = json!({"username": name, "password": password});
-        self.post("/api/v1/auth/register", body).await
+    /// The same, until it can be asked how far it is.
+    async fn start_unready(&mut self, options: &[&str]) {
+        let dlc = self.dlc();
+        self.directory = dlc.directory().to_owned();
+        let database = self.database.take().expect("a database that nobody serves");
+        self.server = Some(Server::start_unready(database, dlc, options).await);
     }
 
-    async fn sign_in(&mut self, name: &str, password: &str) -> &Answer {
-        let body = json!({"username": name, "password": password});
-        self.post("/api/v1/auth/login", body).await
+    /// A start that has to fail: to its end.
+    async fn try_to_start(&mut self, port: &str) {
+        let dlc = self.dlc().env("DLC_LOG__FORMAT", "json");
+        self.finished = Some(dlc.run(&["serve", "--wait", "0s", "--port", port]).await);
     }
 
-    async fn has_signed_in(&mut self, who: &str) {
-        let name = who.to_lowercase();
-        let tokens = Tokens::of(self.sign_in(&name, PASSWORD).await);
-        self.people.insert(name, tokens);
+    /// The error that was logged when the service could not start.
+    fn last_words(&self) -> Value {
+        let lines = self.finished().stderr.lines().map(serde_json::from_str::<Value>);
+        let mut errors = lines.map(Result::unwrap).filter(|line| line["level"] == "ERROR");
+        let error = errors.next().expect("an error");
+        assert!(errors.next().is_none(), "more than one error: {self:?}");
+        error
     }
 
-    async fn refresh(&mut self, refresh_token: &str) -> &Answer {
-        let body = json!({"refresh_token": refresh_token});
-        self.post("/api/v1/auth/refresh", body).await
+    /// Sends the service a signal, and has its database when it is gone.
+    async fn end_by(&mut self, signal: Signal) {
+        self.server().signal(signal);
+        self.until_ended().await;
     }
 
-    /// What somebody with such an access token is answered about themself.
-    async fn status_of(&self, access_token: &str) -> u16 {
-        let request = self.server().request(Method::GET, "/api/v1/users/me");
-        self.server().send(request.bearer_auth(access_token)).await.status
-    }
-
-    async fn greeting(&self, request: reqwest::RequestBuilder) -> String {
-        let answer = self.server().send(request).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.body["message"].as_str().unwrap().to_owned()
-    }
-
-    /// Sets a goal, knowing the profile as it was when it had this tag.
-    async fn set_goal(&mut self, who: &str, tag: &str, goal: Option<&str>) -> &Answer {
-        let request = self.by(who, Method::PATCH, "/api/v1/users/me").header("if-match", tag);
-        self.send(request.json(&json!({"current_goal": goal}))).await
-    }
-
-    async fn profile_tag(&self, who: &str) -> String {
-        let profile = self.server().send(self.by(who, Method::GET, "/api/v1/users/me")).await;
-        assert_eq!(profile.status, 200, "{profile:?}");
-        profile.header("etag").to_owned()
-    }
-
-    /// Somebody's number.
-    async fn id(&self, who: &str) -> i64 {
-        let sql = format!("SELECT id FROM users WHERE username = '{}'", who.to_lowercase());
-        self.server().database.number(&sql).await
-    }
-
-    async fn record_greeting(&mut self, who: &str, body: Value) {
-        let request = self.by(who, Method::POST, "/api/v1/greetings").json(&body);
-        let answer = self.send(request).await;
-        assert_eq!(answer.status, 201, "{answer:?}");
+    /// Waits for the end of a service that was asked to end, and has its database then.
+    async fn until_ended(&mut self) {
+        let server = self.server.take().expect("the service is running");
+        let (finished, database) = server.ended().await;
+        (self.finished, self.database) = (Some(finished), Some(database));
     }
 }

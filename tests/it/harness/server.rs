@@ -231,18 +231,24 @@ impl Server {
     }
 
     /// Waits for the end.
-    pub async fn finished(mut self) -> Finished {
+    pub async fn finished(self) -> Finished {
+        self.ended().await.0
+    }
+
+    /// The same, and gives its database back.
+    pub async fn ended(mut self) -> (Finished, Database) {
         let ended = tokio::time::timeout(LIMIT, self.child.wait()).await;
         let status = ended
             .unwrap_or_else(|_| panic!("the server does not end: {}", self.log()))
             .unwrap();
         // Its last words may still be on their way through the pipe.
         let _ = self.closed.wait_for(|closed| *closed).await;
-        Finished {
+        let finished = Finished {
             code: status.code().unwrap_or(-1),
             stdout: String::new(),
             stderr: self.log(),
-        }
+        };
+        (finished, self.database)
     }
 
     /// Asks it to stop, and gives its database back.
