@@ -135,9 +135,9 @@ bench-move *ARGS:
 fuzz *ARGS:
     scripts/fuzz {{ARGS}}
 
-# Sell coupons to crowds, ten times and in all sizes, while sessions end, the database is killed and clients hang up (one drill: just drill-claims losses)
-drill-claims WORD="":
-    DLC_DRILL_RUNS="${DLC_DRILL_RUNS:-10}" cargo test --test it -- drill_claims_{{WORD}}
+# Run the nine drills ten times and in all sizes: faults, crowds, full disks, poolers, secrets (one: just drill disk; --short, --write)
+drill *ARGS:
+    scripts/drill {{ARGS}}
 
 # Try the stack in real containers
 smoke:

@@ -9,7 +9,7 @@ use crate::{
     cli_db_backup::{dlc, manifest, text},
     harness::{
         Database, Engine,
-        drill::{drill, in_all_sizes, say},
+        drill::{drill, in_all_sizes, note},
         on_both_engines,
         sales::{PATIENT, Shop, Wish},
     },
@@ -73,7 +73,7 @@ on_both_engines! {
             // Otherwise it proves little.
             assert!(moments >= 2, "the sale was over too soon: {moments} of {BACKUPS} backups are of it");
             if in_all_sizes() {
-                say(&format!("backups ({engine:?}): {moments} of {BACKUPS} were made while there were pieces left"));
+                note(&format!("backups ({engine:?}): {moments} of {BACKUPS} were made while there were pieces left"));
             }
             shop.close().await
         })

@@ -1,15 +1,13 @@
-//! Migrations by many at once, interrupted at any moment, in the way of others and behind a pooler.
+//! Migrations by many at once, in the way of each other and of others. Killed at any moment: `drill_killed`.
 
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::harness::{
     ALL, Database, Dlc, Empty, Engine, Running, on_both_engines,
-    program::{CONCURRENT, EXPAND, KILLED_AT, REVERTING, SLOW, events},
+    program::{EXPAND, SLOW},
 };
 
-/// How many statements, migrations and ends of either there can be to be killed at; far more than there are.
-const MANY: usize = 200;
 /// The number of the advisory lock.
 const LOCK: i64 = i64::from_be_bytes(*b"dlc_migr");
 
@@ -90,81 +88,6 @@ on_both_engines! {
         waiting.assert_error(3, "held by dlc migrate up 0.1.0 ");
         holder.signal(Signal::KILL);
     }
-
-    async fn killed_before_or_after_any_statement_it_leaves_the_schema_before_or_after_and_the_next_run_heals(database: Empty) {
-        let engine = database.0.engine;
-        drop(database);
-        // Eight at a time: each has a database of its own.
-        let lanes: Vec<_> = (0..8).map(|lane| tokio::spawn(async move {
-            for at in (lane..MANY).step_by(8) {
-                if !killed_at(engine, at, false).await {
-                    return at;
-                }
-            }
-            MANY
-        })).collect();
-        let mut first_that_ran_through = MANY;
-        for lane in lanes {
-            first_that_ran_through = first_that_ran_through.min(lane.await.unwrap());
-        }
-        assert_eq!(first_that_ran_through, events("concurrent", engine));
-    }
-
-    async fn killed_at_any_moment_of_a_revert_the_next_run_heals(database: Empty) {
-        let engine = database.0.engine;
-        drop(database);
-        let lanes: Vec<_> = (0..4).map(|lane| tokio::spawn(async move {
-            for at in (lane..MANY).step_by(4) {
-                if !killed_at(engine, at, true).await {
-                    return at;
-                }
-            }
-            MANY
-        })).collect();
-        for lane in lanes {
-            assert!(lane.await.unwrap() > 20);
-        }
-    }
-}
-
-/// Kills a run at one of its events and looks at what is left; whether there was such an event.
-async fn killed_at(engine: Engine, at: usize, reverting: bool) -> bool {
-    let database = Database::empty(engine).await;
-    let dlc = || database.dlc().with_migrations("concurrent");
-    let mut run = dlc().env(KILLED_AT, &at.to_string());
-    if reverting {
-        assert_eq!(dlc().run(&["migrate", "up"]).await.code, 0);
-        run = run.env(REVERTING, "1");
-    }
-    let run = run.run(&[]).await;
-    let was_killed = run.code == -1;
-    assert!(was_killed || run.code == 0, "{at}: {run:?}");
-    let status = dlc().run(&["migrate", "status", "--check", "--format", "json"]).await;
-    let report = status.json();
-    let unfinished = report["error"]["code"] == "migration_unfinished";
-    if unfinished {
-        // Only the migration that is no transaction can be half done, and the way out is said.
-        assert_eq!((status.code, engine), (4, Engine::Postgres), "{at}: {status:?}");
-        assert!(
-            report["error"]["message"].as_str().unwrap().contains(CONCURRENT),
-            "{at}: {status:?}"
-        );
-        assert!(
-            report["error"]["hint"].as_str().unwrap().contains("dlc migrate up"),
-            "{at}: {status:?}"
-        );
-    } else {
-        assert!([0, 2].contains(&status.code), "{at}: {status:?}");
-        let verify = dlc().run(&["migrate", "verify"]).await;
-        assert_eq!(verify.code, 0, "{at}: {verify:?}");
-    }
-    let up = dlc().run(&["migrate", "up"]).await;
-    assert_eq!(up.code, 0, "{at}: {up:?}");
-    let verify = dlc().run(&["migrate", "verify"]).await;
-    assert_eq!(verify.code, 0, "{at}: {verify:?}");
-    assert_eq!(dlc().run(&["migrate", "status", "--check"]).await.code, 0, "{at}");
-    database.remove().await;
-    was_killed
 }
 
 /// A build that comes upon a transaction in the middle of a statement waits until that transaction ends; were it one that waits

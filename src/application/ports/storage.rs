@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 /// What kind of trouble the storage had: all that a use case may decide on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageErrorKind {
-    /// The database cannot be reached, or is shutting down or starting. Asking again later can help.
+    /// The database cannot be reached, is shutting down or starting, or has no room or memory left. Asking again later can help.
     Unavailable,
     /// A time limit (statement, lock or pool) ran out. Asking again later can help.
     Timeout,

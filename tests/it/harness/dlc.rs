@@ -26,8 +26,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Dlc {
     program: PathBuf,
     without_privileges: bool,
+    disk: Option<Disk>,
     environment: Vec<(String, String)>,
     directory: TempDir,
+}
+
+/// A small one, mounted for the run alone.
+struct Disk {
+    place: PathBuf,
+    size: &'static str,
 }
 
 /// A run that has ended.
@@ -84,6 +91,7 @@ impl Dlc {
         Self {
             program: PathBuf::from(env!("CARGO_BIN_EXE_dlc")),
             without_privileges: false,
+            disk: None,
             // A test reads as a person does, without a terminal.
             environment: vec![("DLC_LOG__FORMAT".to_owned(), "pretty".to_owned())],
             directory,
@@ -101,6 +109,13 @@ impl Dlc {
         self.without_privileges = rustix::process::geteuid().is_root();
         let anybody = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(self.directory.path(), anybody).unwrap();
+        self
+    }
+
+    /// Runs it with a disk of that size (as `mount` takes it) at a place, which nobody else sees.
+    pub fn on_a_disk_of(mut self, size: &'static str, place: &Path) -> Self {
+        let place = place.to_path_buf();
+        self.disk = Some(Disk { place, size });
         self
     }
 
@@ -135,6 +150,20 @@ impl Dlc {
             command
                 .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
                 .arg(&self.program);
+            command
+        } else if let Some(Disk { place, size }) = &self.disk {
+            const MOUNTED: &str = r#"mount -t tmpfs -o "size=$1" none "$2" && shift 2 && exec "$@""#;
+            // Whoever may not mount anything may do so in a namespace of users.
+            let is_root = rustix::process::geteuid().is_root();
+            let mut command = Command::new("unshare");
+            command
+                .args(if is_root {
+                    &["--mount"][..]
+                } else {
+                    &["--map-root-user", "--mount"]
+                })
+                .args(["sh", "-c", MOUNTED, "sh", size])
+                .args([place, &self.program]);
             command
         } else {
             Command::new(&self.program)

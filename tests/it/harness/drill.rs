@@ -2,31 +2,72 @@
 //! sums them up. Not here: what is drilled.
 //!
 //! `DLC_DRILL_RUNS=10` runs each ten times and in all sizes, `DLC_DRILL_SEED` begins with another seed,
-//! `DLC_DRILL_ENGINE` chooses how the servers make claims (`coupons.engine`).
+//! `DLC_DRILL_ENGINE` chooses how the servers make claims (`coupons.engine`), `DLC_DRILL_FIGURES` names a file that collects the
+//! lines: for `scripts/drill`, which chooses drills by name.
 
 use std::{
     fmt::{self, Display},
+    fs::File,
     io::Write,
     ops::AddAssign,
+    panic::Location,
+    path::{Path, PathBuf},
     str::FromStr,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Runs a drill as often as was asked for.
-pub async fn drill(name: impl Display, run: impl AsyncFn(Random) -> Tally) {
-    let first = variable("DLC_DRILL_SEED").unwrap_or(2026);
-    let runs = variable("DLC_DRILL_RUNS").unwrap_or(1);
-    let started = Instant::now();
-    let mut tally = Tally::default();
-    for seed in first..first + runs {
-        let told_when_it_fails = Seed { name: &name, seed };
-        tally += run(Random(seed)).await;
-        drop(told_when_it_fails);
-    }
-    if in_all_sizes() {
+#[track_caller]
+pub fn drill<T>(name: impl Display, run: impl AsyncFn(Random) -> T) -> impl Future<Output = ()>
+where
+    T: Default + AddAssign + Display,
+{
+    drill_at_most(u64::MAX, name, run)
+}
+
+/// The same for one that takes long, or in which nothing is left to chance: more runs than these would tell no more.
+#[track_caller]
+pub fn drill_at_most<T>(most: u64, name: impl Display, run: impl AsyncFn(Random) -> T) -> impl Future<Output = ()>
+where
+    T: Default + AddAssign + Display,
+{
+    let file = Location::caller().file();
+    async move {
+        let first = variable("DLC_DRILL_SEED").unwrap_or(2026);
+        let runs = variable("DLC_DRILL_RUNS").unwrap_or(1).min(most);
+        let started = Instant::now();
+        let mut figures = T::default();
+        for seed in first..first + runs {
+            let told_when_it_fails = Seed { name: &name, seed };
+            figures += run(Random(seed)).await;
+            drop(told_when_it_fails);
+        }
         let seconds = started.elapsed().as_secs_f64();
-        say(&format!("drill {name}: {runs} runs, {tally}; {seconds:.1} s"));
+        let runs = if runs == 1 {
+            "1 run".to_owned()
+        } else {
+            format!("{runs} runs")
+        };
+        tell(file, &format!("{name}: {runs}, {figures}; {seconds:.1} s"));
     }
+}
+
+/// Tells figures of a drill in that file, to whoever watches and to whoever collects them.
+fn tell(file: &str, figures: &str) {
+    let stem = Path::new(file).file_stem().unwrap().to_string_lossy();
+    let line = format!("{stem}: {figures}");
+    say(&line);
+    if let Some(collected) = variable::<PathBuf>("DLC_DRILL_FIGURES") {
+        let mut file = File::options().create(true).append(true).open(collected).unwrap();
+        // At once, so that lines of several stay lines.
+        file.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+}
+
+/// Tells one figure more of a drill.
+#[track_caller]
+pub fn note(figure: &str) {
+    tell(Location::caller().file(), figure);
 }
 
 /// Whether time is no object; the suite takes the small sizes.
@@ -90,6 +131,71 @@ impl Random {
     /// Others, for somebody who goes on alone.
     pub fn fork(&mut self) -> Self {
         Self(self.next())
+    }
+}
+
+/// What was done in a drill, and how long the longest took: whatever a drill has to tell, in its order.
+#[derive(Clone, Debug, Default)]
+pub struct Figures(Vec<(&'static str, Figure)>);
+
+#[derive(Clone, Copy, Debug)]
+enum Figure {
+    Count(usize),
+    AtMost(u128, &'static str),
+    Lowest(f64),
+}
+
+impl Figures {
+    /// So many of those.
+    pub fn count(mut self, what: &'static str, number: usize) -> Self {
+        self.0.push((what, Figure::Count(number)));
+        self
+    }
+
+    /// What took so long; the longest is told.
+    pub fn longest(mut self, what: &'static str, time: Duration) -> Self {
+        self.0.push((what, Figure::AtMost(time.as_millis(), "ms")));
+        self
+    }
+
+    /// What was so much; the most is told.
+    pub fn most(mut self, what: &'static str, number: u64, unit: &'static str) -> Self {
+        self.0.push((what, Figure::AtMost(u128::from(number), unit)));
+        self
+    }
+
+    /// A ratio; the lowest is told.
+    pub fn ratio(mut self, what: &'static str, value: f64) -> Self {
+        self.0.push((what, Figure::Lowest(value)));
+        self
+    }
+}
+
+impl AddAssign for Figures {
+    fn add_assign(&mut self, other: Self) {
+        for (what, figure) in other.0 {
+            match (self.0.iter_mut().find(|(its, _)| *its == what), figure) {
+                (Some((_, Figure::Count(sum))), Figure::Count(more)) => *sum += more,
+                (Some((_, Figure::AtMost(most, _))), Figure::AtMost(other, _)) => *most = (*most).max(other),
+                (Some((_, Figure::Lowest(lowest))), Figure::Lowest(other)) => *lowest = lowest.min(other),
+                (Some(_), _) => panic!("{what} is two kinds of figures"),
+                (None, figure) => self.0.push((what, figure)),
+            }
+        }
+    }
+}
+
+impl Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (what, figure)) in self.0.iter().enumerate() {
+            let comma = if number > 0 { ", " } else { "" };
+            match figure {
+                Figure::Count(count) => write!(f, "{comma}{count} {what}")?,
+                Figure::AtMost(most, unit) => write!(f, "{comma}{what} {most} {unit} at most")?,
+                Figure::Lowest(ratio) => write!(f, "{comma}{what} {ratio:.2} at least")?,
+            }
+        }
+        Ok(())
     }
 }
 

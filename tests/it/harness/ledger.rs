@@ -96,6 +96,11 @@ impl Ledger {
         finals.wait_for(|judged| *judged >= number).await.unwrap();
     }
 
+    /// How many claims are judged by now.
+    pub fn judged(&self) -> usize {
+        *self.finals.borrow()
+    }
+
     /// Holds it all against the tables; everybody's last answer has to be a final one by now.
     pub async fn audit(&self, database: &Database) -> Tally {
         let coupons = "SELECT name, CAST(amount AS text), CAST(remaining_amount AS text) FROM coupons";

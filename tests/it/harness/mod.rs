@@ -22,6 +22,7 @@ mod dlc;
 pub mod drill;
 mod https;
 pub mod ledger;
+pub mod load;
 mod pair;
 mod people;
 mod pgbouncer;

@@ -59,6 +59,11 @@ pub enum Order {
     StartBehindTheGate,
     /// Lets the recovery end.
     OpenTheGate,
+    /// Fills the small disk that it is on, to the last byte; and gives that back.
+    FillDisk,
+    FreeDisk,
+    /// Starts it if it has ended by itself.
+    Revive,
     /// The same as the first ones to its standby.
     StopStandby,
     KillStandby,
@@ -84,7 +89,7 @@ impl Cluster {
     async fn start() -> Self {
         let cluster = match std::env::var("DLC_TEST_DATABASE_URL") {
             Ok(url) => Self::given(&url),
-            Err(_) => Self::spawn("", None).await,
+            Err(_) => Self::spawn("", None, None).await,
         };
         cluster
             .execute("postgres", &format!("DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)"))
@@ -118,10 +123,15 @@ impl Cluster {
 
     /// A server of a test's own, with more options and perhaps a streaming standby on another port.
     pub async fn own(extra: &str, standby: Option<u16>) -> Self {
-        Self::spawn(extra, standby).await
+        Self::spawn(extra, standby, None).await
     }
 
-    async fn spawn(extra: &str, standby: Option<u16>) -> Self {
+    /// The same without a standby, and with its data on a disk of that size, as `mount` takes it.
+    pub async fn on_a_disk_of(size: &str, extra: &str) -> Self {
+        Self::spawn(extra, None, Some(size)).await
+    }
+
+    async fn spawn(extra: &str, standby: Option<u16>, disk: Option<&str>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let parent = directory_for_data();
         let directory = tempfile::Builder::new()
@@ -129,7 +139,15 @@ impl Cluster {
             .tempdir_in(parent)
             .unwrap()
             .keep();
-        let mut shell = Command::new("sh")
+        // Its disk is seen by nobody else. Whoever may not mount anything may do so in a namespace of users.
+        let around: &[&str] = match (disk, rustix::process::geteuid().is_root()) {
+            (None, _) => &[],
+            (Some(_), true) => &["unshare", "--mount"],
+            (Some(_), false) => &["unshare", "--map-root-user", "--mount", "env", "MAPPED=1"],
+        };
+        let program = [around, &["sh"]].concat();
+        let mut shell = Command::new(program[0])
+            .args(&program[1..])
             .args([
                 "-c",
                 concat!(
@@ -137,6 +155,7 @@ impl Cluster {
                     include_str!("postgres.sh")
                 ),
             ])
+            .env("DISK", disk.unwrap_or_default())
             .env("BIN", programs())
             .env("DIR", &directory)
             .env("PORT", port.to_string())
@@ -186,6 +205,9 @@ impl Cluster {
             Order::Start => "start",
             Order::StartBehindTheGate => "start behind the gate",
             Order::OpenTheGate => "open the gate",
+            Order::FillDisk => "fill the disk",
+            Order::FreeDisk => "free the disk",
+            Order::Revive => "revive",
             Order::StopStandby => "stop standby",
             Order::KillStandby => "kill standby",
             Order::FreezeStandby => "freeze standby",

@@ -1,11 +1,17 @@
 # A throwaway PostgreSQL that lives exactly as long as whoever holds this script's standard input.
 # Wants: BIN (server programs), DIR (an empty directory), PORT, PASSWORD. As root it runs the server as another user.
+# DISK: the size of a disk of its own; then it is in a namespace of mounts, and MAPPED if root is only called so there.
 set -eu
-server_user "$DIR"
-finish() { rm -rf "$DIR"; }
+if [ -z "${MAPPED:-}" ]; then server_user "$DIR"; else as='unshare --user --map-user=1 --' user=; fi
+finish() { [ -z "${DISK:-}" ] || umount -l "$DIR/data" || true; rm -rf "$DIR"; }
 trap finish EXIT
 # Ctrl-C in a terminal reaches this shell too; the server must outlive the tests that still use it.
 trap '' INT
+if [ -n "${DISK:-}" ]; then
+    mkdir "$DIR/data"
+    mount -t tmpfs -o "size=$DISK" none "$DIR/data"
+    [ -z "$user" ] || chown "$user" "$DIR/data"
+fi
 printf '%s' "$PASSWORD" >"$DIR/password"
 chmod 644 "$DIR/password"
 $as "$BIN/initdb" -D "$DIR/data" -U dlc_test -A scram-sha-256 --pwfile="$DIR/password" -E UTF8 --locale=C \
@@ -70,6 +76,9 @@ while read -r order; do
         freeze) all STOP "$server" ;;
         thaw) all CONT "$server" ;;
         start) start ;;
+        'fill the disk') dd if=/dev/zero of="$DIR/data/ballast" bs=64k 2>/dev/null || true ;;
+        'free the disk') rm "$DIR/data/ballast" ;;
+        revive) kill -0 "$server" 2>/dev/null || start ;;
         'stop standby') stop "$standby" ;;
         'kill standby') end "$standby" ;;
         'freeze standby') all STOP "$standby" ;;

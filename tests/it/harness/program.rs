@@ -38,6 +38,8 @@ pub const CONTRACT: &str = "m20270201_000007_drop_greet_history";
 pub const CONCURRENT: &str = "m20270101_000006_index_created_at";
 /// Takes as long as a table called gate stands.
 pub const SLOW: &str = "m20270101_000006_slow";
+/// The same, older than all others.
+const SLOW_FIRST: &str = "m20260101_000000_slow";
 /// Rewrites a table on PostgreSQL.
 pub const REWRITE: &str = "m20270101_000006_rewrite";
 
@@ -234,6 +236,14 @@ fn migrations(set: &str) -> &'static [Migration] {
         "concurrent" => with(&[INDEX_CREATED_AT]),
         "concurrent that fails" => with(&[INDEX_THAT_FAILS]),
         "slow" => with(&[WAIT_FOR_GATE]),
+        // The very first one, so that whoever ends it ends a run that has done nothing yet.
+        "slow from the first" => {
+            let first = Migration {
+                name: SLOW_FIRST,
+                ..WAIT_FOR_GATE
+            };
+            [&[first], SHIPPED].concat()
+        }
         "at the gate" => with(&[WAIT_AT_GATE]),
         "beyond" => with(&[REACH_BEYOND]),
         "raising" => with(&[RAISE, DROP_GREET_HISTORY]),

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 
@@ -20,6 +20,7 @@ pub struct Proxy {
     answers: Arc<AtomicUsize>,
     delay_ms: Arc<AtomicUsize>,
     lost: Lost,
+    is_dark: watch::Sender<bool>,
 }
 
 /// The word whose answer the next one to say it never gets, and whoever waits until it was said.
@@ -45,6 +46,7 @@ impl Proxy {
         let distance = Arc::clone(&delay_ms);
         let lost = Lost::default();
         let losing = Arc::clone(&lost);
+        let (is_dark, darkness) = watch::channel(false);
         let accepting = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
@@ -55,10 +57,19 @@ impl Proxy {
                 let counted = Arc::clone(&round_trips);
                 let (wanted, distance) = (Arc::clone(&wanted), Arc::clone(&distance));
                 let losing = Arc::clone(&losing);
+                let mut darkness = darkness.clone();
                 let copying = tokio::spawn(async move {
                     let mut client = TcpStream::from_std(client).unwrap();
                     let mut server = TcpStream::from_std(server).unwrap();
-                    let _ = copy(&mut client, &mut server, &counted, [&wanted, &distance], &losing).await;
+                    let _ = copy(
+                        &mut client,
+                        &mut server,
+                        &counted,
+                        [&wanted, &distance],
+                        &losing,
+                        &mut darkness,
+                    )
+                    .await;
                     for socket in [client, server] {
                         let _ = socket.into_std().unwrap().shutdown(std::net::Shutdown::Both);
                     }
@@ -77,6 +88,7 @@ impl Proxy {
             answers,
             delay_ms,
             lost,
+            is_dark,
         }
     }
 
@@ -114,6 +126,12 @@ impl Proxy {
         }
     }
 
+    /// Nothing passes any more, on no connection, and nobody is told: new connections are made, and nothing is heard of them.
+    /// What was held back passes when it is light again, as from a network that lost packets for a while.
+    pub fn darken(&self, is_dark: bool) {
+        self.is_dark.send_replace(is_dark);
+    }
+
     /// Goes away: connections break, and new ones are refused.
     pub async fn vanish(self) {
         self.accepting.abort();
@@ -136,6 +154,7 @@ async fn copy(
     round_trips: &AtomicUsize,
     [answers, delay_ms]: [&AtomicUsize; 2],
     lost: &Lost,
+    darkness: &mut watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let (mut asked, mut answered) = ([0; 16_384], [0; 16_384]);
     let mut is_the_client_s_turn = true;
@@ -151,6 +170,7 @@ async fn copy(
                 {
                     std::future::pending::<()>().await;
                 }
+                let _ = darkness.wait_for(|is_dark| !is_dark).await;
                 let delay = delay_ms.load(Ordering::Relaxed);
                 tokio::time::sleep(std::time::Duration::from_millis(delay as u64)).await;
                 server.write_all(&asked[..length]).await?;
@@ -169,6 +189,7 @@ async fn copy(
                     return Ok(());
                 }
                 is_the_client_s_turn = true;
+                let _ = darkness.wait_for(|is_dark| !is_dark).await;
                 client.write_all(&answered[..length]).await?;
             }
         }

@@ -126,6 +126,11 @@ impl Shop {
             let dlc = variables.fold(database.dlc(), |dlc, (name, value)| dlc.env(name, value));
             running.push(Server::start_as(database, dlc, &[]).await);
         }
+        Self::with(running)
+    }
+
+    /// Opens with servers that are there already.
+    pub fn with(running: Vec<Server>) -> Self {
         let addresses = running.iter().map(|server| format!("http://{}", server.address()));
         let tills = Tills {
             client: running[0].client.clone(),
@@ -140,6 +145,15 @@ impl Shop {
 
     pub fn database(&self) -> &Database {
         &self.servers[0].database
+    }
+
+    /// Has another database looked at in the end than the one that the servers were started with: a copy of it.
+    pub fn look_at(&mut self, database: Database) {
+        self.servers[0].database = database;
+    }
+
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
     }
 
     /// One of the servers.

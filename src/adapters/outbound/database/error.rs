@@ -54,9 +54,12 @@ pub(crate) fn storage_kind(error: &sqlx::Error) -> StorageErrorKind {
             "57014" | "55P03" | "5" | "261" | "517" => StorageErrorKind::Timeout,
             // serialization_failure, deadlock_detected
             "40001" | "40P01" => StorageErrorKind::Conflict,
-            // shutdown, crash, starting up, too many connections, idle-in-transaction timeout, connection exceptions
-            "57P01" | "57P02" | "57P03" | "53300" | "25P03" => StorageErrorKind::Unavailable,
+            // shutdown, crash, starting up, idle-in-transaction timeout, connection exceptions
+            "57P01" | "57P02" | "57P03" | "25P03" => StorageErrorKind::Unavailable,
             code if code.starts_with("08") => StorageErrorKind::Unavailable,
+            // insufficient resources (disk full, out of memory, too many connections); SQLITE_FULL: nobody's fault who asks, and over as soon as
+            // somebody has made room
+            code if code.starts_with("53") || code == "13" => StorageErrorKind::Unavailable,
             _ => StorageErrorKind::Other,
         },
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {

@@ -98,6 +98,7 @@ impl From<MigrateError> for Failure {
                         "this pooler does not know prepared statements: PgBouncer 1.21 or newer does where max_prepared_statements \
                          is above 0; or go around it with DLC_DATABASE__MIGRATION_URL"
                     }
+                    ConnectFailure::FilePermission => "correct owner and mode of the file and of its directory",
                     _ => "`dlc db check` looks at each layer",
                 };
                 Self::new(exit, failure.code(), format!("the database failed: {message}")).hint(hint)
@@ -212,6 +213,10 @@ mod tests {
             },
             MigrateError::Storage {
                 failure: ConnectFailure::NotADatabase,
+                cause: text(),
+            },
+            MigrateError::Storage {
+                failure: ConnectFailure::FilePermission,
                 cause: text(),
             },
         ]
