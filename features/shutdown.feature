@@ -26,7 +26,8 @@ Feature: Shutting down
 
   @S2-9
   Scenario: A claim that has begun is finished
-    Given the service is running
+    Given the service waits for rows as long as it takes
+    And the service is running
     And 5 coupons "SALSA" are on sale
     And a claim of Ann's for "SALSA" is under way
     When the service is asked to stop
@@ -40,6 +41,7 @@ Feature: Shutting down
   @S2-9
   Scenario: What does not end in time is cut off
     Given the service has 300ms to stop
+    And the service waits for rows as long as it takes
     And the service is running
     And 5 coupons "SALSA" are on sale
     And a claim of Ann's for "SALSA" is under way

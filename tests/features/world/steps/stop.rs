@@ -20,6 +20,14 @@ async fn has_little_time(world: &mut World, time: String) {
     world.set("DLC_SHUTDOWN__TIMEOUT", &time);
 }
 
+#[given("the service waits for rows as long as it takes")]
+async fn is_patient(world: &mut World) {
+    for limit in ["DLC_DATABASE__LOCK_TIMEOUT", "DLC_DATABASE__STATEMENT_TIMEOUT"] {
+        world.set(limit, "60s");
+    }
+    world.set("DLC_SERVER__REQUEST_TIMEOUT", "90s");
+}
+
 #[given(expr = "a claim of {word}'s for {string} is under way")]
 async fn is_under_way(world: &mut World, who: String, coupon: String) {
     let holder = world.server().database.hold_coupons().await;
