@@ -124,7 +124,6 @@ async fn leave_in_the_middle(engine: Engine, mut random: Random) -> Figures {
         after_the_probe += heard.after_the_probe;
     }
     assert!(lost.is_empty(), "{lost:?}: {stopped:?}");
-    assert!(after_the_probe > 0, "nobody was served after the probe had said so");
     granted.sort_unstable();
     let mut kept: Vec<String> = database
         .rows("SELECT user_id FROM claims")
