@@ -1,12 +1,9 @@
 //! Drill: `kill -9` before and after every statement of every migration, up and down. What is left is the schema before or after it,
 //! and the next start heals it by itself. Only a migration that is no transaction can be half done, and then the way out is said.
 
-use std::{
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use tokio::task::JoinSet;
@@ -57,7 +54,7 @@ async fn kill_at_each(engine: Engine, is_reverting: bool) -> (usize, Figures) {
     for lane in 0..8 {
         let half_done = Arc::clone(&half_done);
         lanes.spawn(async move {
-            for at in (Range { start: lane, end: MANY }).step_by(8) {
+            for at in (lane..MANY).step_by(8) {
                 match killed_at(engine, at, is_reverting).await {
                     Left::RanThrough => return at,
                     Left::Whole => {}

@@ -38,8 +38,11 @@ async fn sell(server: &Server, clients: usize, long: &str) -> Value {
         "granted",
         "already_claimed",
         "out_of_stock",
+        // 503, each of them; the others are what a busy machine makes of a crowd.
         "overloaded",
+        "request_timeout",
         "database_timeout",
+        "database_unavailable",
     ];
     let known: BTreeSet<&str> = known.into_iter().collect();
     let outcomes = report["outcomes"].as_object().unwrap();
