@@ -119,6 +119,10 @@ bench-move *ARGS:
 fuzz *ARGS:
     scripts/fuzz {{ARGS}}
 
+# Fuzz the parsers that dlc owns, guided by coverage, a minute each (longer: just fuzz-parsers 600)
+fuzz-parsers *ARGS:
+    scripts/fuzz-parsers {{ARGS}}
+
 # Sell coupons to crowds, ten times and in all sizes, while sessions end, the database is killed and clients hang up (one drill: just drill-claims losses)
 drill-claims WORD="":
     DLC_DRILL_RUNS="${DLC_DRILL_RUNS:-10}" cargo test --test it -- drill_claims_{{WORD}}
