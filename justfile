@@ -135,6 +135,10 @@ bench-move *ARGS:
 fuzz *ARGS:
     scripts/fuzz {{ARGS}}
 
+# Fuzz the parsers that dlc owns, guided by coverage, a minute each (longer: just fuzz-parsers 600)
+fuzz-parsers *ARGS:
+    scripts/fuzz-parsers {{ARGS}}
+
 # Run the nine drills ten times and in all sizes: faults, crowds, full disks, poolers, secrets (one: just drill disk; --short, --write)
 drill *ARGS:
     scripts/drill {{ARGS}}

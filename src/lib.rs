@@ -15,6 +15,8 @@
 pub mod adapters;
 pub mod bootstrap;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod telemetry;
 
 pub use dlc_application as application;

@@ -1,6 +1,6 @@
 //! `database.*`, and which database is meant when several sources name one (C4).
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::Ipv6Addr, path::PathBuf, time::Duration};
 
 use dlc_application::ports::inspection::Engine;
 use dlc_database::DatabaseUrl;
@@ -234,12 +234,12 @@ fn named(config: &DatabaseConfig, text: &str, source: String) -> Result<Selected
 fn parts_url(config: &DatabaseConfig) -> String {
     let encode =
         |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    let host = config.host.as_deref().unwrap_or("localhost");
-    // A colon is an IPv6 address, a slash the directory of a Unix socket.
-    let host = match host {
-        host if host.starts_with('/') => encode(host),
-        host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
-        host => host.to_owned(),
+    let host = config.host.as_deref().map_or("localhost", str::trim);
+    // A colon is an IPv6 address, a slash at the beginning the directory of a Unix socket. What no host is called must not end it, or
+    // another one would be asked.
+    let host = match host.trim_matches(['[', ']']) {
+        bare if bare.parse::<Ipv6Addr>().is_ok() => format!("[{bare}]"),
+        _ => encode(host).replace("%2E", ".").replace("%2D", "-").replace("%5F", "_"),
     };
     let mut text = format!("postgres://{}", encode(config.user.as_deref().unwrap_or("postgres")));
     if let Some(password) = &config.password {

@@ -8,6 +8,8 @@ pub mod auth;
 pub mod backup;
 pub mod coupons;
 pub mod database;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod layers;
 pub mod log;
 pub mod metrics;

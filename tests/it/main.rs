@@ -26,6 +26,7 @@ mod cli_migrate;
 mod cli_migrate_history;
 mod cli_migrate_plan;
 mod cli_migrate_verify;
+mod cli_screens;
 mod cli_user;
 mod cli_user_terminal;
 mod contract_coupon_lists;

@@ -64,7 +64,6 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--no-first-run",
-            "--window-size=1280,1600",
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             format!("--user-data-dir={}", browser._profile.path().display()),
         ]);
@@ -100,6 +99,19 @@ impl Browser {
         answer.unwrap_or_else(|error| panic!("{path}: {} {}", error["error"], error["message"]))
     }
 
+    /// Makes what is seen of a page so large, as on a screen or, with `phone`, on a telephone.
+    pub async fn resize(&self, width: u32, height: u32, phone: bool) {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics});
+        self.ask(Method::POST, "/goog/cdp/execute", command).await;
+    }
+
+    /// What an expression is worth on the page.
+    pub async fn evaluate(&self, expression: &str) -> Value {
+        let script = json!({"script": format!("return {expression}"), "args": []});
+        self.ask(Method::POST, "/execute/sync", script).await
+    }
+
     /// Opens a page.
     pub async fn open(&self, url: &str) {
         self.ask(Method::POST, "/url", json!({"url": url})).await;
@@ -120,7 +132,10 @@ impl Browser {
                     return element;
                 }
             }
-            assert!(started.elapsed() < LIMIT, "{xpath} is not shown");
+            if started.elapsed() > LIMIT {
+                self.picture("not-shown").await;
+                panic!("{xpath} is not shown");
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -142,8 +157,10 @@ impl Browser {
     /// Waits for a field, and types into it.
     pub async fn write(&self, xpath: &str, text: &str) {
         let element = self.element(xpath).await;
-        self.ask(Method::POST, &format!("{element}/clear"), json!({})).await;
-        self.ask(Method::POST, &format!("{element}/value"), json!({"text": text}))
+        // Ctrl-A takes the place of what is there as it does at a keyboard: a page need not notice that a field was cleared.
+        let (control, released) = ('\u{e009}', '\u{e000}');
+        let keys = format!("{control}a{released}{text}");
+        self.ask(Method::POST, &format!("{element}/value"), json!({"text": keys}))
             .await;
     }
 

@@ -47,7 +47,7 @@ pub use pgbouncer::{PgBouncer, Prepared};
 pub use proxy::Proxy;
 pub use server::{Answer, Server, send};
 pub use service::Service;
-pub use terminal::{Terminal, in_a_window_that_closes};
+pub use terminal::{Terminal, in_a_window_that_closes, on_a_terminal};
 
 /// A secret that signs nothing but tests.
 pub const SECRET: &str = "tulip-ferry-onyx-moss-copper-lantern";

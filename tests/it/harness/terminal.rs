@@ -7,6 +7,7 @@ use std::{
     os::fd::OwnedFd,
     process::Stdio,
     sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -22,12 +23,34 @@ use super::Dlc;
 /// Nobody looks at a terminal for longer.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A run on a terminal of 100 columns.
+/// How wide a terminal is that nobody has made narrower.
+const COLUMNS: u16 = 100;
+
+/// A run on a terminal.
 pub struct Terminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
-    _dlc: Dlc,
+    reader: JoinHandle<()>,
+    _dlc: Option<Dlc>,
+}
+
+/// Runs it on a terminal of so many columns. Returns what was shown, escape sequences included, and the exit code.
+pub async fn on_a_terminal(dlc: &Dlc, arguments: &[&str], columns: u16) -> (String, i32) {
+    let Terminal {
+        mut child,
+        screen,
+        reader,
+        ..
+    } = Terminal::start_as(dlc, arguments, &[], columns);
+    let ended = tokio::time::timeout(LIMIT, child.wait()).await;
+    let code = ended.expect("it does not end").unwrap().code().unwrap_or(-1);
+    // Nobody has the other side any more.
+    tokio::task::spawn_blocking(move || reader.join().unwrap())
+        .await
+        .unwrap();
+    let shown = screen.lock().unwrap().replace("\r\n", "\n");
+    (shown, code)
 }
 
 /// A terminal, and the name under which a program opens its own side of it.
@@ -84,21 +107,30 @@ pub async fn in_a_window_that_closes(dlc: &Dlc, arguments: &[&str], words: &'sta
 
 impl Terminal {
     pub fn start(dlc: Dlc, arguments: &[&str]) -> Self {
-        Self::start_as(dlc, arguments, &[])
+        Self::start_narrow(dlc, arguments, COLUMNS)
+    }
+
+    /// Runs it on a terminal of so many columns.
+    pub fn start_narrow(dlc: Dlc, arguments: &[&str], columns: u16) -> Self {
+        let mut terminal = Self::start_as(&dlc, arguments, &[], columns);
+        terminal._dlc = Some(dlc);
+        terminal
     }
 
     /// Runs it in a shell that tells, before and after, how the terminal is set, and with what it ended. The shell stays when
     /// Ctrl-C is typed: with the last program of a terminal its settings would end, too.
     pub fn start_in_a_shell(dlc: Dlc, arguments: &[&str]) -> Self {
         const SHELL: &str = r#"trap : INT; echo "before: $(stty -g)"; "$0" "$@"; echo "ended with $?"; echo "after: $(stty -g)."; read line"#;
-        Self::start_as(dlc, arguments, &["sh", "-c", SHELL])
+        let mut terminal = Self::start_as(&dlc, arguments, &["sh", "-c", SHELL], COLUMNS);
+        terminal._dlc = Some(dlc);
+        terminal
     }
 
-    fn start_as(dlc: Dlc, arguments: &[&str], within: &[&str]) -> Self {
+    fn start_as(dlc: &Dlc, arguments: &[&str], within: &[&str], columns: u16) -> Self {
         let (master, name) = terminal();
         let size = Winsize {
             ws_row: 40,
-            ws_col: 100,
+            ws_col: columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
@@ -115,7 +147,7 @@ impl Terminal {
             .current_dir(inner.get_current_dir().unwrap())
             .env_clear()
             .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .env("TERM", "xterm")
+            .env("TERM", dlc.variable("TERM").unwrap_or("xterm"))
             .stdin(side(&name))
             .stdout(side(&name))
             .stderr(side(&name))
@@ -127,7 +159,7 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(String::new()));
         let shown = Arc::clone(&screen);
         // Ends when the last program has closed its side.
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
                 shown
@@ -140,7 +172,8 @@ impl Terminal {
             child,
             keyboard,
             screen,
-            _dlc: dlc,
+            reader,
+            _dlc: None,
         }
     }
 

@@ -30,8 +30,10 @@ use crate::config::Profile;
     propagate_version = true,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done · 1 failed · 2 pending (migrate status --check) · 3 lock not obtained · 4 history invalid\n\
-                  64 usage · 69 database unreachable · 77 authentication or privilege · 78 configuration"
+    // A line each: they stay whole on a narrow terminal.
+    after_help = "Exit codes:\n   0  done\n   1  failed\n   2  pending (migrate status --check)\n   3  lock not obtained\n   \
+                  4  history invalid\n  64  usage\n  69  database unreachable\n  77  authentication or privilege\n  \
+                  78  configuration"
 )]
 pub struct Cli {
     /// What to do.

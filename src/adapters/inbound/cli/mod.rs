@@ -22,3 +22,4 @@ pub mod printer;
 mod progress;
 mod unverified;
 pub mod user;
+mod wrapping;

@@ -8,7 +8,10 @@ use std::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::exit::{Exit, Failure};
+use super::{
+    exit::{Exit, Failure},
+    wrapping::wrapped,
+};
 
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
@@ -54,6 +57,13 @@ impl Printer {
             if writeln!(io::stdout().lock(), "{text}").is_err() {
                 READER_IS_GONE.store(true, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Words of a report: on a terminal broken between them.
+    pub fn sentence(&self, text: &str) {
+        for line in wrapped(text, "", self.width()) {
+            self.line(&line);
         }
     }
 
@@ -107,21 +117,21 @@ impl Printer {
         }
     }
 
-    /// An error: at most three lines.
+    /// An error: at most three lines, on a terminal broken between words.
     pub fn error(&self, failure: &Failure) {
         if self.quiet {
             return;
         }
-        let label = paint(self.color_err, Tone::Bad, "error:");
-        let mut text = format!("{label} {}\n", one_line(&printable(&failure.message)));
-        if let Some(hint) = &failure.hint {
-            text.push_str(&format!(
-                "{} {}\n",
-                paint(self.color_err, Tone::Faint, "hint:"),
-                one_line(&printable(hint))
-            ));
-        }
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let width = io::stderr().is_terminal().then(textwrap::termwidth);
+        let told = |tone: Tone, label: &str, text: &str| {
+            let label = format!("{} ", paint(self.color_err, tone, label));
+            wrapped(&printable_line(text), &label, width)
+        };
+        let mut lines = told(Tone::Bad, "error:", &failure.message);
+        lines.extend(told(Tone::Faint, "hint:", failure.hint.as_deref().unwrap_or_default()));
+        let _ = io::stderr()
+            .lock()
+            .write_all(format!("{}\n", lines.join("\n")).as_bytes());
     }
 
     /// A word of a report in its colour.

@@ -57,13 +57,15 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for JsonBody<T> {
             Some(_) => {}
         }
         let bytes = body.take()?.into_bytes().await?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| no_json(&bytes, &error))?;
-        match T::parse_from_json(Some(value)) {
-            Ok(body) => Ok(Self(body)),
-            // Read once more rather than kept: nearly all bodies are good ones.
-            Err(_) => Err(refused::<T>(serde_json::from_slice(&bytes).unwrap_or_default()).into()),
-        }
+        Ok(Self(read(&bytes)?))
     }
+}
+
+/// Reads a body, or says what is wrong with it.
+pub(super) fn read<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, Problem> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| no_json(bytes, &error))?;
+    // Read once more rather than kept: nearly all bodies are good ones.
+    T::parse_from_json(Some(value)).map_err(|_| refused::<T>(serde_json::from_slice(bytes).unwrap_or_default()))
 }
 
 fn is_json(content_type: &str) -> bool {

@@ -22,7 +22,7 @@ impl TrustedProxies {
         }
     }
 
-    fn client(&self, connected: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(super) fn client(&self, connected: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = connected;
         if self.0.is_empty() {
             return client;

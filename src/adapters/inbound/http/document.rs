@@ -127,12 +127,15 @@ pub fn yaml() -> String {
     corrected(service().spec_yaml())
 }
 
+/// What the explorer's head says besides. On a telephone its buttons go below each other, and what is too wide scrolls by itself, so
+/// that the page does not.
+const HEAD: &str = "<title>dlc API</title><meta name=\"viewport\" content=\"width=device-width\">\
+    <link rel=\"icon\" href=\"data:,\"><style>@media (max-width:600px){\
+    .swagger-ui .opblock .opblock-section-header{flex-wrap:wrap;row-gap:16px}\
+    .swagger-ui .opblock .opblock-body{overflow-x:auto}}</style>";
+
 fn explorer() -> String {
-    let page = corrected(service().swagger_ui_html()).replacen(
-        "<title>Swagger UI</title>",
-        "<title>dlc API</title><meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">",
-        1,
-    );
+    let page = corrected(service().swagger_ui_html()).replacen("<title>Swagger UI</title>", HEAD, 1);
     page.trim_start()
         .replacen("<html charset=\"UTF-8\">", "<!doctype html><html lang=\"en\">", 1)
 }

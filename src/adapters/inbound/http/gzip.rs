@@ -11,7 +11,7 @@ pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
         let of_one = |coding: &str| {
             let mut parts = coding.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+            let quality = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('=')?.parse::<f32>().ok());
             wanted.contains(&name.as_str()).then_some(quality.unwrap_or(1.0))
         };
         let lines = headers.get_all(header::ACCEPT_ENCODING).iter();

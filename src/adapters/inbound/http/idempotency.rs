@@ -31,7 +31,7 @@ pub(super) type IdempotencyKey = Carried<Key>;
 
 /// The key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key(Option<String>);
+pub(super) struct Key(pub(super) Option<String>);
 
 impl IdempotencyKey {
     /// The request under its key; `content` is what it asks for, parameters of the path included. Whoever has not signed in is

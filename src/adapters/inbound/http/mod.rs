@@ -16,6 +16,8 @@ mod door;
 mod exposition;
 mod fields;
 mod freshness;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gate;
 mod greetings;
 mod gzip;

@@ -16,7 +16,7 @@ use poem_openapi::{
 use super::problem::Problem;
 
 /// Whether one of a header's entity tags, which may be weak ones where `weakly`, is `etag`; `*` is every one.
-fn names(headers: &HeaderMap, header: HeaderName, etag: &str, weakly: bool) -> bool {
+pub(super) fn names(headers: &HeaderMap, header: HeaderName, etag: &str, weakly: bool) -> bool {
     let lines = headers.get_all(header);
     let mut lines = lines.iter().filter_map(|line| line.to_str().ok());
     lines.any(|line| is_any(line) || tags(line).any(|(is_weak, tag)| tag == etag && (weakly || !is_weak)))

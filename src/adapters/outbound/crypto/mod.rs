@@ -6,6 +6,8 @@
 pub mod cursors;
 #[cfg(test)]
 mod dice;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hashing;
 pub mod mint;
 pub mod passwords;

@@ -18,6 +18,8 @@ mod connection;
 mod coupons;
 mod entity;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod greetings;
 mod held;
 mod idempotency;

@@ -233,10 +233,11 @@ impl DatabaseUrl {
 
     fn parse_postgres(rest: &str, stripped_driver: Option<String>) -> Result<Self, UrlError> {
         // A password with / ? or # in it ends the authority early; what follows would be shown as host, name or parameter.
-        let after = rest
-            .trim_start_matches('/')
-            .split_once(['/', '?', '#'])
-            .map_or("", |(_, after)| after);
+        // With fewer slashes than two, or more, the authority would be taken for a path.
+        let authority = rest
+            .strip_prefix("//")
+            .ok_or_else(|| UrlError::Syntax("no // behind the scheme".to_owned()))?;
+        let after = authority.split_once(['/', '?', '#']).map_or("", |(_, after)| after);
         if after.contains('@') {
             return Err(UrlError::Syntax(
                 "a / ? # or @ of the password, or an @ behind the host, is not encoded".to_owned(),
@@ -250,7 +251,9 @@ impl DatabaseUrl {
         for (key, _) in url.query_pairs() {
             let known = [PARAMETERS, CERTIFICATE_PARAMETERS].concat();
             if !known.contains(&key.as_ref()) && !key.starts_with("options[") {
-                return Err(unknown_parameter(&key));
+                // Behind a password it may be what followed an & in it.
+                let is_told = !url.query_pairs().any(|(key, _)| key == "password");
+                return Err(unknown_parameter(if is_told { &key } else { "" }));
             }
         }
         let options = PgConnectOptions::from_str(&text).map_err(|_| {
@@ -371,7 +374,7 @@ impl FromStr for DatabaseUrl {
 
 /// Repeats a name only when it looks like one: it may be the tail of a password.
 fn unknown_parameter(key: &str) -> UrlError {
-    let is_name = key.len() <= 40 && key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
+    let is_name = (1..=40).contains(&key.len()) && key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '-');
     UrlError::UnknownParameter(if is_name { key.to_owned() } else { "…".to_owned() })
 }
 

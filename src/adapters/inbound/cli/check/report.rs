@@ -4,10 +4,12 @@ use std::{fmt::Write, time::Duration};
 
 use dlc_application::operations::check::{Finding, Report, Status};
 use serde_json::{Value, json};
+use textwrap::core::display_width;
 
 use crate::adapters::inbound::cli::{
     exit::Exit,
     printer::{Printer, SCHEMA, Tone, printable_line},
+    wrapping::{fitted, wrapped},
 };
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -70,24 +72,21 @@ pub(super) fn text(report: &Report, exit: Exit, printer: Printer) {
     for status in [Status::Fail, Status::Warn] {
         for finding in of(status) {
             labelled(status, &format!("{}  {}", finding.id, finding.title));
-            for line in wrapped(&finding.measured, "", printer.width()) {
-                printer.line(&line);
-            }
-            if let Some(threshold) = &finding.threshold {
-                let limit = format!("{} {threshold}", printer.paint(Tone::Faint, "limit:"));
-                printer.line(&format!("{INDENT}{limit}"));
-            }
-            for (index, line) in wrapped(finding.hint.as_deref().unwrap_or_default(), "next:  ", printer.width())
-                .iter()
-                .enumerate()
-            {
-                let line = if index == 0 {
-                    line.replacen("next:", &printer.paint(Tone::Faint, "next:"), 1)
+            let below = |label: &str, text: &str| {
+                // Colours take no room.
+                let word = label.trim_end();
+                let painted = if word.is_empty() {
+                    String::new()
                 } else {
-                    line.clone()
+                    label.replacen(word, &printer.paint(Tone::Faint, word), 1)
                 };
-                printer.line(&line);
-            }
+                for line in wrapped(text, &format!("{INDENT}{painted}"), printer.width()) {
+                    printer.line(&line);
+                }
+            };
+            below("", &finding.measured);
+            below("limit: ", finding.threshold.as_deref().unwrap_or_default());
+            below("next:  ", finding.hint.as_deref().unwrap_or_default());
         }
     }
     // Checks that were skipped for one and the same reason are one line: what failed is what matters.
@@ -115,13 +114,19 @@ pub(super) fn text(report: &Report, exit: Exit, printer: Printer) {
             &format!("{}  {}: {}", finding.id, finding.title, finding.measured),
         );
     }
-    let counts: Vec<String> = [Status::Fail, Status::Warn, Status::Skipped, Status::Ok]
-        .into_iter()
-        .map(|status| format!("{} {}", report.count(status), status.name()))
-        .collect();
-    let (_, tone) = look_of(report.status());
-    let counts = printer.paint(tone, &counts.join(", "));
-    printer.line(&format!("{counts}; exit code {}", exit as u8));
+    let counts = [Status::Fail, Status::Warn, Status::Skipped, Status::Ok].map(|status| {
+        let count = report.count(status);
+        let tone = if count == 0 { Tone::Faint } else { look_of(status).1 };
+        printer.paint(tone, &format!("{count} {}", status.name()))
+    });
+    let (counts, code) = (format!("{};", counts.join(", ")), format!("exit code {}", exit as u8));
+    let whole = format!("{counts} {code}");
+    if printer.width().is_some_and(|width| width < display_width(&whole)) {
+        printer.sentence(&counts);
+        printer.line(&code);
+    } else {
+        printer.line(&whole);
+    }
 }
 
 fn harmless(report: &Report) -> Report {
@@ -136,39 +141,6 @@ fn harmless(report: &Report) -> Report {
 /// The letters of an id.
 fn family(id: &str) -> &str {
     id.trim_end_matches(|c: char| c.is_ascii_digit())
-}
-
-/// A line that is cut off where the terminal ends: the JSON report has all of it.
-fn fitted(text: &str, indent: usize, width: Option<usize>) -> String {
-    let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent));
-    if textwrap::core::display_width(text) <= room {
-        return text.to_owned();
-    }
-    let mut cut = text.to_owned();
-    while textwrap::core::display_width(&cut) >= room && cut.pop().is_some() {}
-    format!("{}…", cut.trim_end())
-}
-
-/// Text below a check's id, broken between words where the terminal ends: a command stays one that can be copied.
-fn wrapped(text: &str, label: &str, width: Option<usize>) -> Vec<String> {
-    let first = format!("{INDENT}{label}");
-    let next = " ".repeat(first.len());
-    if text.is_empty() {
-        return Vec::new();
-    }
-    let Some(width) = width else {
-        return vec![format!("{first}{text}")];
-    };
-    let options = textwrap::Options::new(width)
-        .initial_indent(&first)
-        .subsequent_indent(&next)
-        .break_words(false)
-        .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options)
-        .into_iter()
-        .map(std::borrow::Cow::into_owned)
-        .collect()
 }
 
 /// For CI. A warning is a passed test that says something; a skipped check is a skipped test.

@@ -106,9 +106,9 @@ fn tell(format: Format, made: &Made, verified: Option<&Verified>, deleted: &[Pat
         Format::Text => {
             let took = printer.paint(Tone::Faint, &format!("({} ms)", manifest.took.as_millis()));
             let word = printer.paint(Tone::Good, "backed up");
-            printer.line(&format!("{word} {} to {file} {took}", manifest.database));
-            printer.line(&format!("{}, {}", contents(manifest), size(manifest.size)));
-            printer.line(&match verified {
+            printer.sentence(&format!("{word} {} to {file} {took}", manifest.database));
+            printer.sentence(&format!("{}, {}", contents(manifest), size(manifest.size)));
+            printer.sentence(&match verified {
                 Some(_) => "verified: restored, compared and audited".to_owned(),
                 None => format!("not verified yet: dlc db verify {file}"),
             });

@@ -19,6 +19,7 @@ use crate::adapters::inbound::cli::{
     args::{DownArgs, Format, PlanArgs},
     exit::{Exit, Failure},
     printer::{Printer, SCHEMA, Tone, printable},
+    wrapping::hanging,
 };
 
 /// `dlc migrate plan`, and `up --plan`. With a clone the migrations are applied there, to see how long they take.
@@ -193,7 +194,7 @@ fn text(plan: &Plan, printer: Printer) {
         printer.line(&format!("nothing to {verb}"));
         return;
     }
-    printer.line(&format!(
+    printer.sentence(&format!(
         "{} to {verb}, in this order",
         count(plan.migrations.len(), "migration")
     ));
@@ -214,11 +215,11 @@ fn text(plan: &Plan, printer: Printer) {
             let sql = printable(&statement.sql).replace('\n', &format!("\n{}", " ".repeat(number.len())));
             printer.line(&format!("{number}{sql}"));
             for (tone, line) in remarks(statement) {
-                printer.line(&format!(
-                    "{}{}",
-                    " ".repeat(number.len()),
-                    printer.paint(tone, &format!("-- {line}"))
-                ));
+                // Each line is a comment, and painted by itself.
+                let room = printer.width().map(|width| width.saturating_sub(number.len()));
+                for line in hanging(&line, "-- ", "-- ", room) {
+                    printer.line(&format!("{}{}", " ".repeat(number.len()), printer.paint(tone, &line)));
+                }
             }
         }
     }
@@ -234,10 +235,10 @@ fn text(plan: &Plan, printer: Printer) {
         printer.line(&line);
     }
     if destructive {
-        printer.line("something is taken away that older binaries use: applying it wants --allow-destructive");
+        printer.sentence("something is taken away that older binaries use: applying it wants --allow-destructive");
     }
     for line in notes(plan) {
-        printer.line(&line);
+        printer.sentence(&line);
     }
 }
 

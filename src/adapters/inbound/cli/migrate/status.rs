@@ -39,6 +39,9 @@ pub async fn status(migrator: &dyn SchemaMigrator, args: StatusArgs, printer: Pr
     Ok(exit)
 }
 
+/// Columns before a migration's name: its state, and when it was applied.
+const ROOM_FOR_STATE: usize = 12 + 2 + 20 + 2;
+
 fn judge(history: &History) -> Exit {
     match history.validate_finished() {
         Err(_) => Exit::HistoryInvalid,
@@ -128,42 +131,48 @@ fn json(history: &History, holder: Option<&Holder>, exit: Exit) -> Value {
 }
 
 fn text(history: &History, holder: Option<&Holder>, printer: Printer) {
+    // Where a row would not fit, the name has a line of its own: it stays one that can be copied.
+    let longest = history.entries().iter().map(|entry| entry.name.len()).max();
+    let is_narrow = printer
+        .width()
+        .is_some_and(|width| width < ROOM_FOR_STATE + longest.unwrap_or_default());
     for entry in history.entries() {
         let (word, tone) = word(&entry.state);
         let at = applied_at(entry).unwrap_or_default();
-        let line = format!(
-            "{}  {at:20}  {}",
-            printer.paint(tone, &format!("{word:12}")),
-            entry.name
-        );
-        printer.line(line.trim_end());
+        let word = printer.paint(tone, &format!("{word:12}"));
+        if is_narrow {
+            printer.line(format!("{word}  {at}").trim_end());
+            printer.line(&format!("  {}", entry.name));
+        } else {
+            printer.line(&format!("{word}  {at:20}  {}", entry.name));
+        }
     }
     if let Some(holder) = holder {
-        printer.line(&printable(&format!("a migration is running: {holder}")));
+        printer.sentence(&printable(&format!("a migration is running: {holder}")));
     }
     let (applied, pending) = (history.applied().count(), history.pending().count());
     let newer: Vec<&str> = history.newer().collect();
     match history.validate_finished() {
         Err(error) => {
-            printer.line(&error.to_string());
+            printer.sentence(&error.to_string());
             if let Some(hint) = Failure::from(error).hint {
-                printer.line(&hint);
+                printer.sentence(&hint);
             }
         }
         Ok(()) if !history.is_recorded() => {
-            printer.line(&format!(
+            printer.sentence(&format!(
                 "never migrated: {pending} pending; apply them: dlc migrate up"
             ));
         }
         Ok(()) if pending > 0 => {
-            printer.line(&format!(
+            printer.sentence(&format!(
                 "{applied} applied, {pending} pending; apply them: dlc migrate up"
             ));
         }
-        Ok(()) if !newer.is_empty() => printer.line(&format!(
+        Ok(()) if !newer.is_empty() => printer.sentence(&format!(
             "{applied} applied, nothing pending; {} newer than this binary, which goes on working: they only add",
             newer.len()
         )),
-        Ok(()) => printer.line(&format!("{applied} applied, nothing pending")),
+        Ok(()) => printer.sentence(&format!("{applied} applied, nothing pending")),
     }
 }

@@ -59,11 +59,11 @@ pub(super) fn read(file: &Path) -> Result<Manifest, BackupError> {
     }
 }
 
-pub(super) fn time(at: DateTime<Utc>) -> String {
+pub(crate) fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-fn as_json(file: &Path, manifest: &Manifest) -> Value {
+pub(crate) fn as_json(file: &Path, manifest: &Manifest) -> Value {
     let contents = &manifest.contents;
     let tables: Map<String, Value> = contents
         .tables
@@ -95,7 +95,7 @@ fn as_json(file: &Path, manifest: &Manifest) -> Value {
     })
 }
 
-fn from_json(value: &Value) -> Option<Manifest> {
+pub(crate) fn from_json(value: &Value) -> Option<Manifest> {
     let text = |name: &str| value[name].as_str().map(str::to_owned);
     let at = |name: &str| value[name].as_str()?.parse::<DateTime<Utc>>().ok();
     let migrations = value["migrations"].as_array()?.iter();

@@ -9,7 +9,7 @@ mod emptying;
 mod environment;
 mod files;
 mod filling;
-mod manifest;
+pub(crate) mod manifest;
 mod postgres;
 mod privileges;
 mod programs;

@@ -9,6 +9,8 @@
 //! Not here: what a report looks like, what a sum means (`operations/moving`), how the target's tables are made (`migrator/`).
 
 mod filling;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod json;
 mod place;
 mod plan;
