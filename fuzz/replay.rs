@@ -3,7 +3,10 @@
 
 use std::{fs, panic, path::Path};
 
-pub(crate) fn replay(seeds: &Path, properties: &[(&str, fn(&[u8]))]) {
+/// The name of a parser, and what must hold for whatever it is given.
+type Property<'a> = (&'a str, fn(&[u8]));
+
+pub(crate) fn replay(seeds: &Path, properties: &[Property<'_>]) {
     let mut broken = Vec::new();
     for (name, property) in properties {
         let folder = seeds.join(name);

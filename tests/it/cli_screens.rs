@@ -7,7 +7,8 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::harness::{Database, Dlc, Engine, Terminal, on_a_terminal, snapshot};
 
 /// How a command is looked at: in words, columns, and what is in its environment.
-const WAYS: [(&str, Option<u16>, &[(&str, &str)]); 5] = [
+type Way = (&'static str, Option<u16>, &'static [(&'static str, &'static str)]);
+const WAYS: [Way; 5] = [
     ("80 columns, in colour", Some(80), &[]),
     ("40 columns, in colour", Some(40), &[]),
     ("80 columns, NO_COLOR=1", Some(80), &[("NO_COLOR", "1")]),
