@@ -262,6 +262,21 @@ async fn on_a_cluster_of_its_own() -> (Server, postgres::Cluster) {
     (server, cluster)
 }
 
+/// Statuses of as many reads at a time as the pool has connections, so that each of them is used.
+async fn crowd_of_reads(server: &Server) -> Vec<u16> {
+    let reads: Vec<_> = (0..10)
+        .map(|_| {
+            let read = server.request(reqwest::Method::GET, "/api/v1/coupons");
+            tokio::spawn(read.send())
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for read in reads {
+        statuses.push(read.await.unwrap().unwrap().status().as_u16());
+    }
+    statuses
+}
+
 /// Everything that has to hold while the database is lost, whatever has become of it.
 async fn assert_lost(server: &Server) {
     let lost = server.until("/api/ready", 503).await;
@@ -301,11 +316,16 @@ async fn whatever_becomes_of_the_database_the_service_stays_says_so_and_goes_on_
         (Order::Kill, Order::Start),
         (Order::Freeze, Order::Thaw),
     ] {
+        crowd_of_reads(&server).await;
         cluster.order(away).await;
         assert_lost(&server).await;
         cluster.order(back).await;
         server.until("/readyz", 200).await;
-        let read = server.until("/api/v1/coupons/c", 200).await;
+        // Whoever is told that it is ready asks once: no connection of before is handed out.
+        for read in crowd_of_reads(&server).await {
+            assert_eq!(read, 200, "{away:?}: {}", server.log());
+        }
+        let read = server.get("/api/v1/coupons/c").await;
         assert_eq!(read.body["amount"], 1000, "{away:?}: {read:?}");
         let claim = json!({"user_id": format!("{away:?}"), "coupon_name": "c"});
         assert_eq!(server.post("/api/coupons/claim", claim).await.status, 201, "{away:?}");

@@ -261,7 +261,7 @@ impl Cluster {
 }
 
 /// Memory where there is enough of it (a container's default is 64 MiB, a database is 8 MiB), else the disk.
-fn directory_for_data() -> PathBuf {
+pub fn directory_for_data() -> PathBuf {
     const ENOUGH: u64 = 2 * 1024 * 1024 * 1024;
     let memory = Path::new("/dev/shm");
     match rustix::fs::statvfs(memory) {

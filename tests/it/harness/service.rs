@@ -1,4 +1,4 @@
-//! A PostgreSQL as an operator has one: recipes stop it, restore it and start it. Its data are on the disk.
+//! A PostgreSQL as an operator has one: recipes stop it, restore it and start it.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -24,7 +24,7 @@ impl Service {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = tempfile::Builder::new()
             .prefix("dlc-test-service-")
-            .tempdir()
+            .tempdir_in(postgres::directory_for_data())
             .unwrap()
             .keep();
         let mut shell = Command::new("sh")

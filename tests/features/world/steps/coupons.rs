@@ -62,8 +62,8 @@ impl World {
     }
 
     async fn claimed_by(&self, coupon: &str) -> Vec<String> {
-        // Who is told to come again comes again: for a moment after a loss there may be a connection left that is none.
-        let answer = self.server().until(&format!("/api/coupons/{coupon}"), 200).await;
+        let answer = self.server().get(&format!("/api/coupons/{coupon}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
         let people = answer.body["claimed_by"].as_array().unwrap().iter();
         people.map(|who| who.as_str().unwrap().to_owned()).collect()
     }
