@@ -38,7 +38,7 @@ start_engine() {
     # One that was left behind nevertheless, by a script that was killed, has the folder still.
     local left
     left=$(cat "$home.pid" 2>/dev/null)
-    if [ -n "$left" ] && tr '\0' ' ' <"/proc/$left/cmdline" 2>/dev/null | grep -q -- "^dockerd --data-root $home "; then
+    if [ -n "$left" ] && [ -r "/proc/$left/cmdline" ] && tr '\0' ' ' <"/proc/$left/cmdline" | grep -q -- "^dockerd --data-root $home "; then
         kill "$left"
         for _ in $(seq 60); do kill -0 "$left" 2>/dev/null || break; sleep 0.5; done
     fi
