@@ -269,7 +269,9 @@ fn told(problem: &Problem) -> String {
 /// A body that is refused is refused with a reason, and without a value of it; one that is taken is taken as it is.
 pub(crate) fn body(data: &[u8]) {
     match body::read::<Probe>(data) {
-        Ok(probe) => {
+        Ok(mut probe) => {
+            // A number that is nobody's is not written again.
+            probe.id = probe.id.filter(|id| id.0.is_some());
             let again = body::read::<Probe>(probe.to_json_string().as_bytes());
             assert_eq!(again.ok().as_ref(), Some(&probe));
         }
