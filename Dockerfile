@@ -20,12 +20,11 @@ RUN mkdir -p migration/src \
     && echo 'fn main() {}' > src/main.rs \
     && cargo build --locked --profile dist --bin dlc
 
-# The program. Its own crates are newer than the empty ones, so they are built again, and nothing else is. The allocator, which is C,
-# counts bits by a function of libgcc where the processor's own instruction cannot be counted on; for musl Rust links none by itself.
+# The program. Its own crates are newer than the empty ones, so they are built again, and nothing else is.
 COPY migration migration
 COPY src src
 RUN find src migration -name '*.rs' -exec touch {} + \
-    && cargo rustc --locked --profile dist --bin dlc -- -C link-arg=-lgcc \
+    && cargo build --locked --profile dist --bin dlc \
     && mkdir -p /out/data \
     && cp target/dist/dlc /out/dlc
 
