@@ -68,9 +68,10 @@ pub(crate) fn database_parts(data: &[u8]) {
     let url = match loaded.expect("every text is a part").selected {
         Ok(selected) => selected.url,
         Err(why) => {
-            let is_name = host
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+            let is_name = !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
             assert!(
                 !is_name && host.parse::<Ipv6Addr>().is_err() && !host.starts_with('/'),
                 "{host}: {why}"

@@ -206,6 +206,7 @@ impl Browser {
         let picture = base64::prelude::BASE64_STANDARD
             .decode(picture.as_str().unwrap())
             .unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), picture).unwrap();
     }
 }
