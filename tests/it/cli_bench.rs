@@ -499,6 +499,10 @@ on_both_engines! {
         let audited = server.database.dlc().run(&arguments).await;
         assert_eq!(audited.code, 0, "{audited:?}");
         assert!(audited.stdout.contains("ok: audited by SQL, 2 coupons and 10 claims add up"), "{audited:?}");
+        let of_one = ["bench", "claims", "--url", &url, "--stock", "5", "--total", "20", "--audit"];
+        let audited = server.database.dlc().run(&of_one).await;
+        // Of that coupon alone, whatever else is in the database.
+        assert!(audited.stdout.contains("ok: audited by SQL, 1 coupon and 5 claims add up"), "{audited:?}");
         let another = Database::migrated(server.database.engine).await;
         let elsewhere = another.dlc().run(&arguments).await;
         assert_eq!(elsewhere.code, 1, "{elsewhere:?}");

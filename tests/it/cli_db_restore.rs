@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
@@ -100,6 +101,27 @@ on_both_engines! {
         target.database.execute(claimed).await;
         let nothing_left = target.there();
         assert!(nothing_left.iter().all(|name| !name.contains(".part") && !name.contains("restoring")), "{nothing_left:?}");
+    }
+
+    async fn scripts_are_told_in_json_what_was_verified_and_what_was_restored(engine: Engine) {
+        let (source, _to, file) = backed_up(engine).await;
+        let verified = dlc(&source).run(&["db", "verify", text(&file), "--format", "json"]).await;
+        assert_eq!((verified.code, verified.stderr.as_str()), (0, ""), "{verified:?}");
+        let verified = verified.json();
+        let target = Target::empty(engine).await;
+        let restored = target.restore(&source, &file, &["--format", "json"]).await;
+        assert_eq!(restored.code, 0, "{restored:?}");
+        restored.assert_no_secret();
+        let restored = restored.json();
+        for (report, command) in [(&verified, "db verify"), (&restored, "db restore")] {
+            assert_eq!((&report["schema"], &report["command"], &report["exit_code"]), (&json!(1), &json!(command), &json!(0)));
+            let backup = &report["backup"];
+            assert_eq!((&backup["file"], &backup["engine"]), (&json!(text(&file)), &json!(if engine == Engine::Sqlite { "sqlite" } else { "postgres" })), "{report}");
+            assert!(backup["rows"].as_u64().unwrap() > 0 && backup["tables"].as_u64().unwrap() > 0, "{report}");
+        }
+        assert_eq!(verified["recorded"], true, "{verified}");
+        assert_eq!(restored["replaced"], false, "{restored}");
+        assert!(restored["into"].as_str().unwrap().contains(target.name()), "{restored}");
     }
 
     async fn a_target_with_something_in_it_stays_as_it_is(engine: Engine) {

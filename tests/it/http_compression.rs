@@ -1,5 +1,7 @@
 //! Large answers travel compressed.
 
+use std::io::Read;
+
 use reqwest::Method;
 
 use crate::harness::{Answer, Database, Engine, Server};
@@ -52,4 +54,36 @@ async fn large_answers_travel_compressed_to_whoever_takes_it() {
             304
         );
     }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_hundred_kilobytes_is_the_same_when_it_is_unpacked() {
+    let server = Server::start(Database::migrated(Engine::Sqlite).await).await;
+    let dances = "\u{1f483}".repeat(250);
+    let coupons = format!(
+        "INSERT INTO coupons (name, amount, remaining_amount) SELECT '{dances}' || value, 1, 1 \
+         FROM json_each('[{}]')",
+        (100..200).map(|n| n.to_string()).collect::<Vec<_>>().join(",")
+    );
+    server.database.execute(&coupons).await;
+    let get = async |coding: &str| {
+        let request = server.request(Method::GET, "/api/v1/coupons?limit=100");
+        let answer = request.header("accept-encoding", coding).send().await.unwrap();
+        let told = answer.headers().get("content-encoding").cloned();
+        (told, answer.bytes().await.unwrap())
+    };
+    let (none, plain) = get("identity").await;
+    let (gzip, packed) = get("gzip").await;
+    assert_eq!((none, gzip.unwrap().to_str().unwrap()), (None, "gzip"));
+    assert!(
+        plain.len() > 100_000 && packed.len() < plain.len() / 10,
+        "{} of {}",
+        packed.len(),
+        plain.len()
+    );
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&packed[..])
+        .read_to_end(&mut unpacked)
+        .unwrap();
+    assert!(unpacked == plain, "it is another answer");
 }

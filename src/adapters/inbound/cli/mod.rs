@@ -16,6 +16,7 @@ pub mod health;
 pub mod manuals;
 pub mod migrate;
 pub mod moving;
+mod numbers;
 mod once;
 mod password;
 pub mod printer;

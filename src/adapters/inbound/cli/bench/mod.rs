@@ -37,7 +37,6 @@ use super::{
     printer::Printer,
 };
 pub use audit::audit;
-pub(super) use report::grouped;
 pub use report::tell;
 
 /// Pieces of a coupon, when nobody says how many.

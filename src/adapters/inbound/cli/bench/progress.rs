@@ -8,12 +8,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{
-    crowd::Crowd,
-    report::{grouped, millis},
-    tally::Part,
-};
-use crate::adapters::inbound::cli::printer::Printer;
+use super::{crowd::Crowd, report::millis, tally::Part};
+use crate::adapters::inbound::cli::{numbers::grouped, printer::Printer};
 
 /// How often it is drawn. It takes a little time from whom it tells of.
 pub(super) const TURN: Duration = Duration::from_millis(250);

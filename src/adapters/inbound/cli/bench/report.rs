@@ -7,6 +7,7 @@ use super::{Check, Sale, latencies::Percentiles, tally::Part};
 use crate::adapters::inbound::cli::{
     args::Format,
     exit::{Exit, Failure},
+    numbers::{counted, grouped},
     printer::{Printer, SCHEMA, Tone},
 };
 
@@ -146,8 +147,8 @@ fn for_people(sale: &Sale, audit: Option<&Books>, printer: Printer) {
     let tally = &sale.crowd.tally;
     let (requests, what) = (sale.crowd.taken(), if sale.reads { "reads" } else { "claims" });
     let coupons = match (sale.names.len(), sale.stock) {
-        (1, Some(stock)) => format!("a coupon of {}", grouped_pieces(stock)),
-        (count, Some(stock)) => format!("{} coupons of {}", grouped(count as u64), grouped_pieces(stock)),
+        (1, Some(stock)) => format!("a coupon of {}", pieces(stock)),
+        (count, Some(stock)) => format!("{} coupons of {}", grouped(count as u64), pieces(stock)),
         (1, None) => "a coupon".to_owned(),
         (count, None) => format!("{} coupons", grouped(count as u64)),
     };
@@ -185,9 +186,9 @@ fn for_people(sale: &Sale, audit: Option<&Books>, printer: Printer) {
     if let Some(books) = audit.filter(|books| books.wrong == 0) {
         let fits = printer.paint(Tone::Good, "ok:");
         printer.line(&format!(
-            "{fits} audited by SQL, {} coupons and {} claims add up",
-            grouped(books.coupons),
-            grouped(books.claims)
+            "{fits} audited by SQL, {} and {} add up",
+            counted(books.coupons, "coupon"),
+            counted(books.claims, "claim")
         ));
     }
     if let Some(prefix) = &sale.prefix {
@@ -262,22 +263,8 @@ fn table<const COLUMNS: usize>(lines: &[[String; COLUMNS]], printer: Printer) {
     }
 }
 
-fn grouped_pieces(count: i32) -> String {
-    let pieces = if count == 1 { "piece" } else { "pieces" };
-    format!("{} {pieces}", grouped(u64::from(count.unsigned_abs())))
-}
-
-/// A number that can be read: 1,234,567.
-pub(in crate::adapters::inbound::cli) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+fn pieces(count: i32) -> String {
+    counted(u64::from(count.unsigned_abs()), "piece")
 }
 
 /// Microseconds as milliseconds, with three digits.
@@ -296,10 +283,6 @@ mod tests {
 
     #[test]
     fn figures_can_be_read() {
-        assert_eq!(
-            [0, 999, 1000, 1_234_567].map(grouped),
-            ["0", "999", "1,000", "1,234,567"]
-        );
         let told = [85, 1_234, 12_345, 123_456, 1_234_567].map(millis);
         assert_eq!(told, ["0.09", "1.23", "12.3", "123", "1,235"]);
     }

@@ -10,6 +10,7 @@ use super::{about, shown};
 use crate::adapters::inbound::cli::{
     args::{AuditCouponsArgs, Format},
     exit::{Exit, Failure},
+    numbers::counted,
     printer::{Printer, Tone, printable_line},
 };
 
@@ -31,8 +32,8 @@ pub(super) async fn audit(books: &dyn CouponBooks, args: &AuditCouponsArgs, prin
 fn text(found: &Books, args: &AuditCouponsArgs, printer: Printer) {
     let looked_at = format!(
         "looked at {} and {}",
-        count(found.coupons, "coupon"),
-        count(found.claims, "claim")
+        counted(found.coupons, "coupon"),
+        counted(found.claims, "claim")
     );
     if found.wrong == 0 {
         let what = args
@@ -56,7 +57,7 @@ fn text(found: &Books, args: &AuditCouponsArgs, printer: Printer) {
     let verb = if found.wrong == 1 { "does" } else { "do" };
     printer.line(&format!(
         "{} {verb} not add up; {looked_at}",
-        count(found.wrong, "coupon")
+        counted(found.wrong, "coupon")
     ));
     printer.note("rows were changed past dlc; what that means, and how to mend it: dlc db check --explain BIZ001");
 }
@@ -88,8 +89,4 @@ fn wrong(coupon: &WrongCoupon) -> Value {
         "users_with_repeated_claims": coupon.repeaters,
         "one_of_them": coupon.repeater,
     })
-}
-
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -13,7 +13,7 @@ use std::sync::{
 use dlc_application::operations::backups::Manifest;
 use serde_json::{Value, json};
 
-use super::printer::time;
+use super::{numbers::counted, printer::time};
 
 pub use backup::{backup, place};
 pub use restore::{confirm, restore};
@@ -53,9 +53,12 @@ fn as_json(file: &std::path::Path, manifest: &Manifest) -> Value {
 
 /// "15 tables, 1204 rows"
 fn contents(manifest: &Manifest) -> String {
-    let count = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let tables = manifest.contents.tables.len() as u64;
-    format!("{}, {}", count(tables, "table"), count(manifest.contents.rows(), "row"))
+    format!(
+        "{}, {}",
+        counted(tables, "table"),
+        counted(manifest.contents.rows(), "row")
+    )
 }
 
 /// A size for people.

@@ -44,8 +44,3 @@ fn down_request(args: &DownArgs) -> DownRequest {
         agreed: None,
     }
 }
-
-/// "1 migration", "2 migrations"
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}

@@ -14,10 +14,11 @@ use dlc_application::{
 };
 use serde_json::{Value, json};
 
-use super::{Progress, count, down_request, milliseconds, target};
+use super::{Progress, down_request, milliseconds, target};
 use crate::adapters::inbound::cli::{
     args::{DownArgs, Format, PlanArgs},
     exit::{Exit, Failure},
+    numbers::counted,
     printer::{Printer, SCHEMA, Tone, printable},
     wrapping::hanging,
 };
@@ -196,7 +197,7 @@ fn text(plan: &Plan, printer: Printer) {
     }
     printer.sentence(&format!(
         "{} to {verb}, in this order",
-        count(plan.migrations.len(), "migration")
+        counted(plan.migrations.len() as u64, "migration")
     ));
     for migration in &plan.migrations {
         printer.line("");

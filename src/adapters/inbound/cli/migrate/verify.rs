@@ -6,10 +6,10 @@ use dlc_application::{
 };
 use serde_json::{Value, json};
 
-use super::count;
 use crate::adapters::inbound::cli::{
     args::{Format, VerifyArgs},
     exit::{Exit, Failure},
+    numbers::counted,
     printer::{Printer, SCHEMA, Tone},
 };
 
@@ -98,7 +98,7 @@ fn text(verification: &Verification, printer: Printer) {
     match verification.drift.as_deref() {
         Some([]) => good("schema: exactly what the applied migrations make"),
         Some(differences) => {
-            let many = count(differences.len(), "difference");
+            let many = counted(differences.len() as u64, "difference");
             bad(&format!("schema: {many} from what the applied migrations make"));
             for difference in differences {
                 faint(&one_line(&difference.to_string()));
@@ -110,7 +110,10 @@ fn text(verification: &Verification, printer: Printer) {
         None => warning("since the last run: no schema was recorded"),
         Some([]) => good("since the last run: nothing has changed"),
         Some(changes) => {
-            let line = format!("since the last run: {} changed", count(changes.len(), "object"));
+            let line = format!(
+                "since the last run: {} changed",
+                counted(changes.len() as u64, "object")
+            );
             match verification.drift.as_deref() {
                 // Said above, object by object.
                 Some([_, ..]) => bad(&line),

@@ -11,7 +11,7 @@ use dlc_application::{
 };
 
 use crate::adapters::inbound::cli::{
-    bench::grouped,
+    numbers::grouped,
     printer::Printer,
     progress::{Pace, ProgressLine},
 };

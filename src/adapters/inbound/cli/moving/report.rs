@@ -4,7 +4,7 @@ use dlc_application::operations::moving::{Moved, Refusal};
 use serde_json::{Value, json};
 
 use crate::adapters::inbound::cli::{
-    bench::grouped,
+    numbers::grouped,
     printer::{Printer, Tone, printable_line},
 };
 
