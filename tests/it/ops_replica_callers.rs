@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -307,17 +307,28 @@ async fn a_replica_that_hangs_takes_nothing_of_the_primarys_time_to_say_goodbye(
     let server = pair.serve(&[PATIENT]).await;
     offer(&server, "c", 9).await;
     server.until_replica_shows_now().await;
-    // All that reads are asked on, but not whoever watches: it is not known yet that nobody answers there.
-    let sessions = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'dlc serve%' AND datname = 'shop' \
-                    AND query NOT LIKE '%pg_is_in_recovery%'";
+    // Nobody reads past this lock, which is on the standby, too, as soon as it has heard of it.
+    let mut holder = PgConnection::connect(&pair.url()).await.unwrap();
+    holder.execute("BEGIN; LOCK TABLE coupons").await.unwrap();
     let mut standby = PgConnection::connect(&pair.replica_url()).await.unwrap();
-    let frozen: Vec<i32> = sqlx::query_scalar(sessions).fetch_all(&mut standby).await.unwrap();
-    let tell_all = |signal| frozen.iter().for_each(|pid| send(u32::try_from(*pid).unwrap(), signal));
-    tell_all(Signal::STOP);
-    // Somebody asks there and hangs up, which leaves the question.
+    let is_locked =
+        "SELECT count(*) FROM pg_locks WHERE relation = 'coupons'::regclass AND mode = 'AccessExclusiveLock'";
+    while sqlx::query_scalar::<_, i64>(is_locked)
+        .fetch_one(&mut standby)
+        .await
+        .unwrap()
+        == 0
+    {}
+    // Somebody asks there. Then nobody answers any more, and they hang up, which leaves the question.
     let read = server.request(Method::GET, "/api/v1/coupons/c").header(HEADER, "0/0");
     let reading = tokio::spawn(read.send());
-    server.until_at_work(2).await;
+    let waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = 'shop'";
+    let mut frozen: Vec<i32> = Vec::new();
+    while frozen.is_empty() {
+        frozen = sqlx::query_scalar(waiting).fetch_all(&mut standby).await.unwrap();
+    }
+    let tell_all = |signal| frozen.iter().for_each(|pid| send(u32::try_from(*pid).unwrap(), signal));
+    tell_all(Signal::STOP);
     reading.abort();
     let stopped = server.stop().await;
     tell_all(Signal::CONT);
