@@ -76,8 +76,9 @@ pub async fn in_a_window_that_closes(dlc: &Dlc, arguments: &[&str], words: &'sta
     let (master, name) = terminal();
     let inner = dlc.command(arguments);
     let inner = inner.as_std();
-    let child = Command::new("setsid")
-        .args(["--ctty", "--wait", "sh", "-c", SHELL])
+    // Who runs the tests by nohup has them ignore what a shell could not trap then.
+    let child = Command::new("env")
+        .args(["--default-signal=HUP", "setsid", "--ctty", "--wait", "sh", "-c", SHELL])
         .arg(inner.get_program())
         .args(inner.get_args())
         .current_dir(inner.get_current_dir().unwrap())
