@@ -23,9 +23,9 @@ use crate::{error, url::DatabaseUrl};
 
 /// How long one SQLite connection waits for another one's lock.
 pub(crate) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that lay idle for longer is pinged before it is used again. No server comes back in less: whoever is told that
-/// the database is there again is given no connection from before. Under load none lies idle for so long. The same as HikariCP's
-/// `aliveBypassWindowMs`.
+/// A connection that lay idle for longer is pinged before it is used again. It takes longer until a database counts as lost: whoever
+/// is told that it is there again is given no connection from before. Under load none lies idle for so long. The same as
+/// HikariCP's `aliveBypassWindowMs`.
 const PING_AFTER_IDLE: Duration = Duration::from_millis(500);
 /// Statements slower than this are logged, without their values.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
