@@ -86,7 +86,7 @@ async fn is_started_as_that_role(world: &mut World) {
     let role = world.role.clone().expect("a role");
     let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'");
     // The pool may just be letting go of one and opening another.
-    for _ in 0..200 {
+    for _ in 0..1500 {
         if world.database().number(&sessions).await > 0 {
             return;
         }
