@@ -2,8 +2,6 @@
 //!
 //! Not here: what the tokens look like, and where they are kept.
 
-use std::fmt;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// An access token is good for so long (§5.4).
@@ -30,12 +28,6 @@ pub const FAILURES_FORGOTTEN_AFTER: TimeDelta = TimeDelta::hours(24);
 /// One sign-in and all the tokens that come of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId(pub String);
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A refresh token as it is kept, and the session that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]

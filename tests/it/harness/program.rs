@@ -283,6 +283,8 @@ fn reworded(script: &Script) -> Script {
 #[ctor::ctor(unsafe)]
 fn become_the_program() {
     let Ok(set) = std::env::var(MIGRATIONS) else { return };
+    #[cfg(coverage)]
+    count_lines();
     let migrations = migrations(&set);
     let code = match std::env::var(KILLED_AT) {
         Ok(at) => run_until(at.parse().unwrap(), migrations),
@@ -294,6 +296,17 @@ fn become_the_program() {
     };
     let number = (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).unwrap();
     std::process::exit(i32::from(number));
+}
+
+/// Begins the counting of lines, which else begins after this: `scripts/coverage`.
+#[cfg(coverage)]
+#[allow(unsafe_code)]
+fn count_lines() {
+    unsafe extern "C" {
+        fn __llvm_profile_initialize();
+    }
+    // SAFETY: LLVM's runtime is linked in wherever its counters are, and this is what it calls itself at the start.
+    unsafe { __llvm_profile_initialize() }
 }
 
 /// Kills its own process at an event.
