@@ -29,6 +29,9 @@ on_both_engines! {
         let repair = edited().run(&["migrate", "repair", "--yes"]).await;
         assert_eq!(repair.code, 4, "{repair:?}");
         assert!(repair.stdout.starts_with("left    m20261121_000001"), "{repair:?}");
+        let told = edited().run(&["migrate", "repair", "--yes", "--format", "json"]).await;
+        assert_eq!((told.code, &told.json()["exit_code"], &told.json()["mended"]), (4, &4.into(), &serde_json::json!([])));
+        assert!(told.json()["not_mended"][0]["what"].as_str().unwrap().starts_with(FIRST), "{told:?}");
     }
 
     async fn an_edit_that_makes_the_same_schema_is_mended_after_it_was_shown(database: Database) {
@@ -61,8 +64,9 @@ on_both_engines! {
             database.execute(&format!("DELETE FROM seaql_migrations WHERE version = '{gap}'")).await;
             database.dlc().run(&["migrate", "up"]).await.assert_error(4, &format!("out of order, pending although newer ones are applied: {gap}"));
             assert_eq!(database.dlc().run(&["migrate", "status", "--check"]).await.code, 4);
-            let mended = database.dlc().run(&["migrate", "repair", "--yes"]).await;
-            assert_eq!(mended.code, 0, "{mended:?}");
+            let mended = database.dlc().run(&["migrate", "repair", "--yes", "--format", "json"]).await;
+            assert_eq!((mended.code, &mended.json()["not_mended"]), (0, &serde_json::json!([])), "{mended:?}");
+            assert!(mended.json()["mended"][0]["what"].as_str().unwrap().starts_with(gap), "{mended:?}");
             assert_eq!(database.dlc().run(&["migrate", "status", "--check"]).await.code, 0);
         }
     }

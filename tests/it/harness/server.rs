@@ -120,12 +120,16 @@ impl Server {
         }
     }
 
-    /// Waits until that many database operations are under way.
+    /// Waits until that many database operations are held up, each by a connection that it has or waits for. What others have for a
+    /// moment, a probe or a request before that is being given back, does not count.
     pub async fn until_busy_with(&self, operations: u64) {
         let started = Instant::now();
+        let mut since = None;
         loop {
             let pool = self.get("/api/metrics/db").await.body["pool"].clone();
-            if pool["in_use"].as_u64().unwrap() + pool["waiting"].as_u64().unwrap() >= operations {
+            if pool["in_use"].as_u64().unwrap() + pool["waiting"].as_u64().unwrap() < operations {
+                since = None;
+            } else if since.get_or_insert_with(Instant::now).elapsed() > Duration::from_millis(100) {
                 return;
             }
             assert!(started.elapsed() < LIMIT, "{pool}");
