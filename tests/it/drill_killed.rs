@@ -38,9 +38,9 @@ on_both_engines! {
     }
 }
 
-/// In the small size a run is killed at every seventh of them alone: a prime, so that beginnings and ends of either are among them.
+/// In the small size a run is killed at every eleventh of them alone: a prime, so that beginnings and ends of either are among them.
 fn stride() -> usize {
-    if in_all_sizes() { 1 } else { 7 }
+    if in_all_sizes() { 1 } else { 11 }
 }
 
 /// What is found after a kill.
@@ -52,14 +52,16 @@ enum Left {
     HalfDone,
 }
 
-/// Kills a run at each of its events, eight at a time: each has a database of its own. Returns how many there are.
+/// Kills a run at each of its events, some at a time: each has a database of its own. Returns how many there are.
 async fn kill_at_each(engine: Engine, is_reverting: bool) -> (usize, Figures) {
     let half_done = Arc::new(AtomicUsize::new(0));
     let mut lanes = JoinSet::new();
-    for lane in 0..8 {
+    // Each finds for itself that there are no more.
+    let at_a_time = if in_all_sizes() { 8 } else { 3 };
+    for lane in 0..at_a_time {
         let half_done = Arc::clone(&half_done);
         lanes.spawn(async move {
-            for number in (lane..MANY).step_by(8) {
+            for number in (lane..MANY).step_by(at_a_time) {
                 match killed_at(engine, number * stride(), is_reverting).await {
                     Left::RanThrough => return number,
                     Left::Whole => {}
