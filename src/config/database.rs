@@ -155,6 +155,15 @@ pub(super) fn select(
                 format!("{parts} names no host, and the profile {profile} assumes none; set DB_HOST, or DATABASE_URL");
             return (Err(why), Vec::new());
         }
+        (_, Some(_)) if [".", ".."].contains(&config.name.as_str()) => {
+            // A path of that ends above it, and the server would take the role's name for the database's.
+            let why = format!(
+                "{}: no URL can name a database {:?}; rename it: ALTER DATABASE … RENAME TO …",
+                source("database.name").unwrap_or_default(),
+                config.name
+            );
+            return (Err(why), Vec::new());
+        }
         (_, Some(parts)) => (parts_url(config), parts),
         (Some(url), None) => (url.text.expose_secret().to_owned(), url.source),
         (None, None) if profile.is_strict() => {
