@@ -30,7 +30,7 @@ start_engine() {
     local home=${DLC_TEST_ENGINE_HOME:-/var/cache/dlc-test/engine} run
     mkdir -p "$home"
     exec 8>"$home.lock"
-    flock -w 1800 8 || { echo "skipped: another script has had the engine for half an hour"; return 1; }
+    flock -w 900 8 || { echo "skipped: another script has had the engine for a quarter of an hour"; return 1; }
     run=$(mktemp -d)
     # Whoever is interrupted while the base images are made leaves none behind, either.
     own_engine=$run
@@ -47,7 +47,8 @@ start_engine() {
         >"$run/log" 2>&1 8>&- &
     echo $! >"$home.pid"
     export DOCKER_HOST=unix://$run/docker.sock
-    for _ in $(seq 60); do
+    # It reads all its images first, from a disk that may be cold.
+    for _ in $(seq 240); do
         docker info >/dev/null 2>&1 && return 0
         kill -0 $! 2>/dev/null || break
         sleep 0.5
