@@ -75,7 +75,18 @@ pub fn run(
         color_err,
         started,
     };
-    let exit = session.command(cli.command).unwrap_or_else(|failure| {
+    let report = cli.command.report();
+    let done = session.command(cli.command);
+    // What went wrong is also told to a program that reads the report: its code is in no other place.
+    if let (Some((command, Format::Json)), Err(failure)) = (report, &done) {
+        printer.failed_json(command, failure);
+    }
+    // What was done is done, and nobody may take a half of its report for the whole.
+    let exit = match (done, printer.finish()) {
+        (Ok(Exit::Done), Err(lost)) => Err(lost),
+        (done, _) => done,
+    };
+    let exit = exit.unwrap_or_else(|failure| {
         session.fail(&failure);
         failure.exit
     });
@@ -89,11 +100,16 @@ fn wants_color(environment: &BTreeMap<String, OsString>) -> bool {
 
 /// Help goes to stdout with 0; a wrong command line is one line and where to look, with 64.
 fn usage(error: &clap::Error, arguments: &[OsString], environment: &BTreeMap<String, OsString>) -> Exit {
+    let color = io::stderr().is_terminal() && wants_color(environment);
+    let printer = Printer::new(false, false, color);
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
-            Exit::Done
-        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match printer.help(error) {
+            Ok(()) => Exit::Done,
+            Err(lost) => {
+                printer.error(&lost);
+                lost.exit
+            }
+        },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
             Exit::Usage
@@ -119,12 +135,11 @@ fn usage(error: &clap::Error, arguments: &[OsString], environment: &BTreeMap<Str
                 .lines()
                 .find_map(|line| line.trim().strip_prefix("tip: "))
                 .map(|tip| format!("{tip}; "));
-            let color = io::stderr().is_terminal() && wants_color(environment);
             let failure = Failure::new(Exit::Usage, "usage", message).hint(format!(
                 "{}dlc --help, or --help after the command",
                 tip.unwrap_or_default()
             ));
-            Printer::new(false, false, color).error(&failure);
+            printer.error(&failure);
             Exit::Usage
         }
     }
@@ -179,8 +194,7 @@ impl Session {
                     greet::prune(&greetings, SystemClock.now(), &args, self.printer).await
                 };
                 let name = "greet prune";
-                let done = block_on(interruptible(with_database(&config, name, self.migrations, prune)));
-                self.told(name, args.format, done)
+                block_on(interruptible(with_database(&config, name, self.migrations, prune)))
             }
             Command::Config(command) => self.config_command(command),
             Command::Auth(AuthCommand::GenSecret(args)) => {
@@ -212,13 +226,12 @@ impl Session {
     }
 
     fn migrate(&self, command: MigrateCommand) -> Result<Exit, Failure> {
-        let (name, lock_timeout) = match &command {
-            MigrateCommand::Up(args) => ("migrate up", args.run.lock_timeout),
-            MigrateCommand::Down(args) => ("migrate down", args.run.lock_timeout),
-            MigrateCommand::Repair(args) => ("migrate repair", args.run.lock_timeout),
-            MigrateCommand::Status(_) => ("migrate status", None),
-            MigrateCommand::Plan(_) => ("migrate plan", None),
-            MigrateCommand::Verify(_) => ("migrate verify", None),
+        let (name, _) = command.report();
+        let lock_timeout = match &command {
+            MigrateCommand::Up(args) => args.run.lock_timeout,
+            MigrateCommand::Down(args) => args.run.lock_timeout,
+            MigrateCommand::Repair(args) => args.run.lock_timeout,
+            MigrateCommand::Status(_) | MigrateCommand::Plan(_) | MigrateCommand::Verify(_) => None,
         };
         let flags = flag(
             "--lock-timeout",
@@ -271,7 +284,7 @@ impl Session {
         self.log(&config);
         let mint = services::mint()?;
         let hasher = Arc::new(Argon2Hasher::new(services::HASHING_OF_A_COMMAND));
-        let (name, format) = (command.name(), command.format());
+        let name = command.name();
         let work = async |database: &Database| {
             let users = services::users(&config, database, hasher, mint);
             let registry = Registry {
@@ -281,30 +294,27 @@ impl Session {
             };
             user::run(registry, command, prepared, self.printer).await
         };
-        let done = block_on(interruptible(with_database(&config, name, self.migrations, work)));
-        self.told(name, format, done)
+        block_on(interruptible(with_database(&config, name, self.migrations, work)))
     }
 
     fn coupon(&self, command: CouponCommand) -> Result<Exit, Failure> {
         let config = self.config(Vec::new(), None)?;
         self.log(&config);
-        let (name, format, printer) = (command.name(), command.format(), self.printer);
+        let (name, printer) = (command.name(), self.printer);
         let errand = match command {
             CouponCommand::Create(args) => Errand::Create(args),
             CouponCommand::List(args) => Errand::List(args),
             CouponCommand::Show(args) => Errand::Show(args),
             CouponCommand::Audit(args) => {
-                let done = block_on(interruptible(async {
+                return block_on(interruptible(async {
                     let options = fit_database(&config, name, self.migrations).await?;
                     coupon::audit(&SqlCouponBooks::new(&options), &args, printer).await
                 }));
-                return self.told(name, format, done);
             }
         };
         let work =
             async |database: &Database| coupon::run(&services::coupons(&config, database), errand, printer).await;
-        let done = block_on(interruptible(with_database(&config, name, self.migrations, work)));
-        self.told(name, format, done)
+        block_on(interruptible(with_database(&config, name, self.migrations, work)))
     }
 
     /// Needs no configuration, but for an audit: a service that runs somewhere is asked what everybody may ask.
@@ -312,13 +322,12 @@ impl Session {
         let run = Uuid::now_v7().to_string();
         let stop = CancellationToken::new();
         // Measured: on all cores a crowd is served a tenth faster than on one.
-        let done = block_on_all_cores(async {
+        block_on_all_cores(async {
             tokio::select! {
                 told = self.sale(args, &run, &stop) => told,
                 () = interrupted_twice(&stop) => Ok(Exit::Interrupted),
             }
-        });
-        self.told("bench claims", args.format, done)
+        })
     }
 
     async fn sale(&self, args: &ClaimsArgs, run: &str, stop: &CancellationToken) -> Result<Exit, Failure> {
@@ -341,15 +350,12 @@ impl Session {
         Ok(bench::tell(&sale, audit.as_ref(), args.format, self.printer))
     }
 
-    /// What went wrong is also told to a program that reads the report.
-    fn told(&self, command: &str, format: Format, done: Result<Exit, Failure>) -> Result<Exit, Failure> {
-        if let (Format::Json, Err(failure)) = (format, &done) {
-            self.printer.failed_json(command, failure);
-        }
-        done
-    }
-
     fn check(&self, args: CheckArgs) -> Result<Exit, Failure> {
+        if args.url.as_deref().is_some_and(|url| url.trim().is_empty()) {
+            // A variable that a script has not set, most likely; the configured database is not what it means.
+            let message = "--url is empty: it names no database";
+            return Err(Failure::new(Exit::Usage, "usage", message).hint("leave --url away for the configured one"));
+        }
         let flags = flag("--url", "database.url", args.url.clone()).into_iter().collect();
         let (facts, inspector) = match self.load(flags, None) {
             Ok(config) => {
@@ -381,27 +387,14 @@ impl Session {
         match command {
             // What is wrong with the configuration is among what it tells.
             DbCommand::Check(args) => self.check(args),
-            DbCommand::Backup(args) => {
-                let (config, format) = (config()?, args.format);
-                let done = block_on(backups::backup(&config, args, migrations, environment, printer));
-                self.told("db backup", format, done)
-            }
-            DbCommand::Verify(args) => {
-                let (config, format) = (config()?, args.format);
-                let done = block_on(backups::verify(&config, args, migrations, environment, printer));
-                self.told("db verify", format, done)
-            }
-            DbCommand::Restore(args) => {
-                let (config, format) = (config()?, args.format);
-                let done = block_on(backups::restore(&config, args, migrations, environment, printer));
-                self.told("db restore", format, done)
-            }
+            DbCommand::Backup(args) => block_on(backups::backup(&config()?, args, migrations, environment, printer)),
+            DbCommand::Verify(args) => block_on(backups::verify(&config()?, args, migrations, environment, printer)),
+            DbCommand::Restore(args) => block_on(backups::restore(&config()?, args, migrations, environment, printer)),
             DbCommand::Move(args) => {
                 let config = config()?;
                 let ends = moves::ends(&config, &args)?;
                 let mover = moves::mover(&config, &ends, migrations);
-                let moving = moving::run(&mover, ends.redacted(), &args, printer);
-                self.told("db move", args.format, block_on(interruptible(moving)))
+                block_on(interruptible(moving::run(&mover, ends.redacted(), &args, printer)))
             }
         }
     }

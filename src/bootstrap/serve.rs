@@ -12,9 +12,14 @@ use dlc_application::{
         migrate::Target,
         readiness::{Phase, Readiness},
     },
-    ports::migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
+    ports::{
+        inspection::Engine,
+        migrations::{MigrateError, MigrationEvent, MigrationObserver, RunRequest, SchemaMigrator, UpRequest},
+    },
 };
-use dlc_database::{Database, DatabaseOptions, Migration, Pinger, SeaOrmSessionRepository, SqlKeptAnswers, SqlMonitor};
+use dlc_database::{
+    Database, DatabaseOptions, Migration, Pinger, SeaOrmSessionRepository, SqlKeptAnswers, SqlMigrator, SqlMonitor,
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     task::JoinSet,
@@ -204,6 +209,18 @@ async fn start(
     migrations: &'static [Migration],
     background: &mut JoinSet<()>,
 ) -> Result<(Database, JoinSet<()>), Failure> {
+    // Where others see to the schema, perhaps at another address, the service looks for it at its own.
+    let migrator = match config.migrate.mode {
+        MigrateMode::Off => SqlMigrator::new(options, services::migrator_settings(config, migrations)),
+        MigrateMode::Auto | MigrateMode::Check => services::migrator(config, selected, "serve", migrations),
+    };
+    let migrate = async || migrate(config, migrator.as_ref(), readiness).await;
+    // A service that opens a file for writing makes it, and makes it one of its own; so it is looked at, and migrated, before.
+    let is_file = selected.url.engine() == Engine::Sqlite;
+    if is_file {
+        readiness.enter(Phase::Checking);
+        migrate().await?;
+    }
     let mut said: Option<Instant> = None;
     let database = dlc_database::connect_and_wait(options, config.database.wait, |error, left| {
         readiness.database_failed(error.failure);
@@ -224,9 +241,10 @@ async fn start(
         monitor: SqlMonitor::new(database.clone()),
         doctor: Arc::clone(&doctor),
     });
-    readiness.enter(Phase::Checking);
-    let migrator = services::migrator(config, selected, "serve", migrations);
-    migrate(config, migrator.as_ref(), readiness).await?;
+    if !is_file {
+        readiness.enter(Phase::Checking);
+        migrate().await?;
+    }
     let gatekeeper = doctor::at_the_gate(config, options, migrations);
     let findings = gatekeeper.examine().await.findings;
     let is_refusal = |finding: &Finding| finding.status == Status::Fail && GATE_CHECKS.contains(&finding.id);
@@ -256,10 +274,18 @@ async fn start(
 }
 
 async fn migrate(config: &Config, migrator: &dyn SchemaMigrator, readiness: &Arc<Readiness>) -> Result<(), Failure> {
+    let history = migrator.history().await;
     if config.migrate.mode == MigrateMode::Off {
-        return Ok(());
+        // Before the others have begun, each request would fail.
+        return match history {
+            Ok(history) if !history.is_recorded() => {
+                let message = "the database was never migrated, and migrate.mode is off";
+                Err(Failure::new(Exit::Failed, "migrations_pending", message).hint("dlc migrate up"))
+            }
+            _ => Ok(()),
+        };
     }
-    let history = migrator.history().await?;
+    let history = history?;
     history.validate().map_err(MigrateError::from)?;
     let newer: Vec<&str> = history.newer().collect();
     if !newer.is_empty() {

@@ -3,7 +3,12 @@
 //! Every variable is a provider of its own, and its text stays text: figment's own environment provider re-types values
 //! (`0123` becomes 123) and repeats them, passwords included, when they do not fit.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use figment::{
     Figment, Metadata, Provider,
@@ -131,7 +136,7 @@ impl Layers {
                     .iter()
                     .rev()
                     .map(|name| sources.directory.join(name))
-                    .filter(|path| path.exists())
+                    .filter(|path| is_there(path))
                     .collect()
             }
         };
@@ -238,7 +243,16 @@ impl Layers {
             named_by: by.to_owned(),
             cause: words(&e),
         })?;
-        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        let text = text.trim_end_matches(['\r', '\n']);
+        // Whoever names a file means what is to be in it: without that, another database would be taken, or no password.
+        if text.is_empty() {
+            return Err(ConfigError::SecretFile {
+                path: path.to_owned(),
+                named_by: by.to_owned(),
+                cause: "it is empty".to_owned(),
+            });
+        }
+        Ok(text.to_owned())
     }
 
     /// Adds a value of a variable or a flag: of these it is remembered who gave what.
@@ -287,6 +301,13 @@ fn profile(sources: &Sources) -> Result<Profile, ConfigError> {
     }
 }
 
+/// Whether there is something of that name. What may not be looked at, and a link that leads nowhere, is something: to pass it over
+/// would be to take another database than the one that it names.
+fn is_there(path: &Path) -> bool {
+    let missing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    fs::symlink_metadata(path).map_or_else(|e| !missing.contains(&e.kind()), |_| true)
+}
+
 fn source_name(metadata: &Metadata) -> String {
     metadata.name.to_string()
 }
@@ -314,7 +335,7 @@ fn yaml_words(kind: &figment::error::Kind) -> String {
 }
 
 /// An operating system's error without its number.
-fn words(error: &std::io::Error) -> String {
+fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

@@ -1,6 +1,6 @@
 //! What a user gets wrong about the database or the machine: one clear error each, with its exit code, for every command.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, os::unix::fs::PermissionsExt};
 
 use crate::harness::{Database, Dlc, Engine, SECRET, postgres};
 
@@ -158,6 +158,90 @@ async fn a_configuration_that_cannot_be_read_is_78() {
         .run(&["migrate", "status"])
         .await;
     secret.assert_error(78, "the file /nonexistent, named by DB_PASSWORD_FILE, cannot be read");
+}
+
+#[tokio::test]
+async fn what_names_a_database_and_does_not_say_which_is_no_reason_to_take_another_one() {
+    // A variable that a script has not set.
+    let empty = Dlc::new().run(&["db", "check", "--url", ""]).await;
+    empty.assert_error(64, "--url is empty");
+
+    let truncated = Dlc::new().file("secret", "\n").env("DLC_DATABASE__URL_FILE", "secret");
+    let refused = truncated.run(&["migrate", "up"]).await;
+    refused.assert_error(
+        78,
+        "the file secret, named by DLC_DATABASE__URL_FILE, cannot be read: it is empty",
+    );
+    assert!(!truncated.directory().join("data").exists());
+
+    // As after a mount that has failed.
+    let dangling = Dlc::new().file("config/x", "");
+    let link = dangling.directory().join("config/default.yaml");
+    std::os::unix::fs::symlink("/nonexistent/default.yaml", link).unwrap();
+    let refused = dangling.run(&["migrate", "up"]).await;
+    refused.assert_error(
+        78,
+        "the configuration file config/default.yaml cannot be read: no such file",
+    );
+
+    let closed = Dlc::new()
+        .file("config/default.yaml", "database:\n  url: postgres://u@h/d\n")
+        .without_privileges();
+    let config = closed.directory().join("config");
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let refused = closed.run(&["migrate", "up"]).await;
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o755)).unwrap();
+    refused.assert_error(78, "config/default.yaml cannot be read: permission denied");
+}
+
+#[tokio::test]
+async fn output_that_nobody_gets_is_no_success() {
+    for command in [
+        &["openapi"][..],
+        &["config", "show"],
+        &["config", "template"],
+        &["completions", "bash"],
+        &["migrate", "status", "--format", "json"],
+        &["db", "check", "--only", "CFG001"],
+        &["--help"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let dlc = Dlc::new();
+        let child = dlc.command(command).stdout(full).spawn().unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {stderr}");
+        let words = "error: the output could not be written: no space left on device";
+        assert!(stderr.contains(words), "{command:?}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn scripts_that_read_json_are_told_in_it_what_failed() {
+    let refused = Dlc::new().env("DATABASE_URL", "postgres://u:c%C3%A4nary@127.0.0.1:9/dlc_test");
+    for (command, verb) in [
+        ("migrate", "status"),
+        ("migrate", "plan"),
+        ("migrate", "verify"),
+        ("migrate", "repair"),
+        ("migrate", "up"),
+        ("user", "list"),
+        ("coupon", "list"),
+        ("db", "backup"),
+    ] {
+        let failed = refused.run(&[command, verb, "--format", "json"]).await;
+        failed.assert_error(69, "connection refused");
+        let report = failed.json();
+        assert_eq!(report["exit_code"], 69, "{report}");
+        assert_eq!(report["command"], format!("{command} {verb}"), "{report}");
+        assert_eq!(report["error"]["code"], "database_connection_refused", "{report}");
+    }
+    let wrong = Dlc::new().env("DLC_SERVER__PORT", "many");
+    for command in [["user", "list"], ["migrate", "status"], ["config", "show"]] {
+        let failed = wrong.run(&[&command[..], &["--format", "json"]].concat()).await;
+        assert_eq!(failed.code, 78, "{failed:?}");
+        assert_eq!(failed.json()["exit_code"], 78, "{failed:?}");
+    }
 }
 
 #[tokio::test]

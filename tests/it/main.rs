@@ -92,4 +92,5 @@ mod ops_serve_pool;
 mod ops_serve_stop;
 mod ops_serve_tls;
 mod ops_serve_traces;
+mod ops_sqlite_file;
 mod schema;

@@ -213,7 +213,7 @@ pub struct SqliteFacts {
     pub wal_size: Option<u64>,
     /// Whether the file can be written by this user.
     pub file_writable: bool,
-    /// Whether its directory exists.
+    /// Whether its directory exists, or is made with it.
     pub directory_exists: bool,
     /// Whether its directory can be written by this user (companion files are made there).
     pub directory_writable: bool,

@@ -129,6 +129,24 @@ pub enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    /// Its name and how its report is printed, where it makes one. `db check` does, too, and tells of failures in it.
+    #[must_use]
+    pub fn report(&self) -> Option<(&'static str, Format)> {
+        match self {
+            Self::Migrate(command) => Some(command.report()),
+            Self::Db(command) => command.report(),
+            Self::User(command) => Some((command.name(), command.format())),
+            Self::Coupon(command) => Some((command.name(), command.format())),
+            Self::Greet(GreetCommand::Prune(args)) => Some(("greet prune", args.format)),
+            Self::Config(ConfigCommand::Show(args)) => Some(("config show", args.format)),
+            Self::Auth(AuthCommand::GenSecret(args)) => Some(("auth gen-secret", args.format)),
+            Self::Bench(BenchCommand::Claims(args)) => Some(("bench claims", args.format)),
+            _ => None,
+        }
+    }
+}
+
 /// `dlc serve`
 #[derive(Args, Debug)]
 pub struct ServeArgs {
@@ -168,6 +186,21 @@ pub enum MigrateCommand {
     Verify(VerifyArgs),
     /// Mend the history where the live schema proves what is right; shows it first, then asks
     Repair(RepairArgs),
+}
+
+impl MigrateCommand {
+    /// Its name and how its report is printed.
+    #[must_use]
+    pub fn report(&self) -> (&'static str, Format) {
+        match self {
+            Self::Up(args) => ("migrate up", args.run.format),
+            Self::Down(args) => ("migrate down", args.run.format),
+            Self::Status(args) => ("migrate status", args.format),
+            Self::Plan(args) => ("migrate plan", args.format),
+            Self::Verify(args) => ("migrate verify", args.format),
+            Self::Repair(args) => ("migrate repair", args.run.format),
+        }
+    }
 }
 
 /// Options of a run of migrations.

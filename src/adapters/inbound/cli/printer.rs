@@ -2,18 +2,25 @@
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    exit::{Exit, Failure},
+    exit::{Exit, Failure, plain},
     wrapping::wrapped,
 };
 
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
+/// Whether a report for programs was printed: one is all they can read.
+static REPORTED: AtomicBool = AtomicBool::new(false);
+/// Why data could not be written, the first time.
+static OUTPUT_LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Version of every JSON report's shape.
 pub const SCHEMA: u32 = 1;
@@ -53,10 +60,7 @@ impl Printer {
     /// A line of data.
     pub fn line(&self, text: &str) {
         if !self.quiet {
-            // A reader that went away (`| head`) has seen what it wanted.
-            if writeln!(io::stdout().lock(), "{text}").is_err() {
-                READER_IS_GONE.store(true, Ordering::Relaxed);
-            }
+            written(writeln!(io::stdout().lock(), "{text}"));
         }
     }
 
@@ -69,9 +73,28 @@ impl Printer {
 
     /// Data as it is.
     pub fn text(&self, text: &str) {
-        if !self.quiet && io::stdout().lock().write_all(text.as_bytes()).is_err() {
-            READER_IS_GONE.store(true, Ordering::Relaxed);
+        if !self.quiet {
+            written(io::stdout().lock().write_all(text.as_bytes()));
         }
+    }
+
+    /// A help, as clap makes it.
+    ///
+    /// # Errors
+    /// As of `finish`.
+    pub fn help(&self, help: &clap::Error) -> Result<(), Failure> {
+        written(help.print());
+        self.finish()
+    }
+
+    /// Asserts that all data was taken, or that whoever took it has seen enough.
+    ///
+    /// # Errors
+    /// When some of it could not be written: on a full disk, for example.
+    pub fn finish(&self) -> Result<(), Failure> {
+        written(io::stdout().lock().flush());
+        let lost = OUTPUT_LOST.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lost.map_or(Ok(()), |error| Err(lost_output(&error)))
     }
 
     /// Whether whoever read the data has gone: then there is nothing left to do.
@@ -89,6 +112,7 @@ impl Printer {
 
     /// A report for programs.
     pub fn json(&self, value: &Value) {
+        REPORTED.store(true, Ordering::Relaxed);
         self.line(&format!("{value:#}"));
     }
 
@@ -102,8 +126,11 @@ impl Printer {
         self.json(&Value::Object(fields.flatten().collect::<Map<_, _>>()));
     }
 
-    /// The report of a command that failed, for programs: its code is in no other place.
+    /// The report of a command that failed, for programs, where there is none yet that tells more.
     pub fn failed_json(&self, command: &str, failure: &Failure) {
+        if REPORTED.load(Ordering::Relaxed) {
+            return;
+        }
         self.json(&json!({
             "schema": SCHEMA, "command": command, "exit_code": failure.exit as u8,
             "error": {"code": failure.code, "message": failure.message, "hint": failure.hint},
@@ -191,6 +218,23 @@ impl Printer {
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).ok()?;
         Some(answer.trim().to_owned())
+    }
+}
+
+/// What is said where data could not be written.
+fn lost_output(error: &io::Error) -> Failure {
+    let message = format!("the output could not be written: {}", plain(error));
+    Failure::new(Exit::Failed, "output_lost", message)
+}
+
+/// Remembers what became of data.
+fn written(done: io::Result<()>) {
+    let Err(error) = done else { return };
+    READER_IS_GONE.store(true, Ordering::Relaxed);
+    // A reader that went away (`| head`) has seen what it wanted.
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        let mut lost = OUTPUT_LOST.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.get_or_insert(error);
     }
 }
 

@@ -105,7 +105,9 @@ pub(crate) fn failed(failure: ConnectFailure, cause: impl Into<String>, url: &Da
         ConnectFailure::DatabaseMissing => "create it: createdb, or CREATE DATABASE",
         ConnectFailure::Privilege => "ask the database's owner for: GRANT CONNECT ON DATABASE",
         ConnectFailure::Pooler => "PgBouncer 1.21 or newer is needed; set database.pooler: pgbouncer",
-        ConnectFailure::FileMissing => "`dlc migrate up` or `dlc serve` creates the file, but not its directory",
+        ConnectFailure::FileMissing => {
+            "`dlc migrate up` or `dlc serve` creates the file; a directory that the URL names has to be there"
+        }
         ConnectFailure::FilePermission => "correct owner and mode of the file and of its directory",
         ConnectFailure::LeftJournal => "whoever opens it for writing rolls that back: dlc serve, or dlc migrate up",
         ConnectFailure::NotADatabase => "correct the path, or restore the file from a backup",

@@ -160,7 +160,7 @@ impl DatabaseOptions {
     /// Options of SQLite's writer: the only connection that changes the file.
     pub(crate) fn sqlite_writer(&self, busy_timeout: Duration) -> Result<SqliteConnectOptions, ConnectError> {
         let path = self.sqlite_path()?;
-        if !path.exists() {
+        if !self.file_exists()? {
             self.prepare_directory(path)?;
         }
         // FULL: a commit that was acknowledged survives a power cut; group commit pays for the sync.
@@ -263,6 +263,21 @@ impl DatabaseOptions {
             format!("{what} may not be opened or written by this user"),
             &self.url,
         )
+    }
+
+    /// Whether the SQLite file is there; an error where nobody can tell, or where it is none: what cannot be seen is not missing.
+    pub(crate) fn file_exists(&self) -> Result<bool, ConnectError> {
+        let path = self.sqlite_path()?;
+        let refused = |failure, cause| Err(error::failed(failure, format!("{} {cause}", path.display()), &self.url));
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => refused(ConnectFailure::NotADatabase, "is a directory".to_owned()),
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => refused(
+                ConnectFailure::FilePermission,
+                format!("cannot be looked at: {}", error::io_words(&e)),
+            ),
+            Err(_) => Ok(false),
+        }
     }
 
     pub(crate) fn sqlite_path(&self) -> Result<&Path, ConnectError> {

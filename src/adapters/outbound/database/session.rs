@@ -34,7 +34,7 @@ impl Session {
             Engine::Postgres => Ok(Some(Self::Postgres(options.postgres_session().await?))),
             Engine::Sqlite => {
                 let path = options.sqlite_path()?;
-                if !path.exists() {
+                if !options.file_exists()? {
                     return Ok(None);
                 }
                 Self::sqlite(options, read_only_options(path)).await.map(Some)

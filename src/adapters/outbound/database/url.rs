@@ -2,7 +2,11 @@
 //!
 //! Not here: which source it came from, or how it is put together from parts (`config/`).
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use dlc_application::ports::inspection::Engine;
 use percent_encoding::percent_decode_str;
@@ -84,10 +88,13 @@ enum Kind {
 
 impl DatabaseUrl {
     /// A file of SQLite's that nobody has named.
-    pub(crate) fn of_file(path: PathBuf) -> Self {
+    pub(crate) fn of_file(path: &Path) -> Self {
         Self {
             redacted: format!("sqlite://{}", path.display()),
-            kind: Kind::Sqlite { path, create: true },
+            kind: Kind::Sqlite {
+                path: behind_links(path),
+                create: true,
+            },
             stripped_driver: None,
         }
     }
@@ -113,7 +120,7 @@ impl DatabaseUrl {
         self.stripped_driver.as_deref()
     }
 
-    /// The SQLite file.
+    /// The SQLite file itself: where the path is a link, what that led to when the URL was read.
     #[must_use]
     pub fn file(&self) -> Option<&PathBuf> {
         match &self.kind {
@@ -337,7 +344,7 @@ impl DatabaseUrl {
             path => Ok(Self {
                 redacted: format!("sqlite://{path}"),
                 kind: Kind::Sqlite {
-                    path: PathBuf::from(path),
+                    path: behind_links(Path::new(path)),
                     create,
                 },
                 stripped_driver,
@@ -370,6 +377,20 @@ impl FromStr for DatabaseUrl {
             _ => Err(UrlError::NoScheme),
         }
     }
+}
+
+/// The file that a path's last name leads to. SQLite keeps its companions (`-wal`, `-shm`) beside that one and not beside the
+/// link, so whoever looks for them has to know its name, too: a file that seems to be closed is opened in ways that drop the locks
+/// of those who have it open, and is replaced under them.
+fn behind_links(path: &Path) -> PathBuf {
+    // As many as SQLite follows. In a circle the last one stays, and opening it says so.
+    const MOST: usize = 200;
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST {
+        let Ok(target) = path.read_link() else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
 }
 
 /// Repeats a name only when it looks like one: it may be the tail of a password.

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::backups::{BackupArgs, RestoreArgs, VerifyBackupArgs};
-use super::moving::MoveArgs;
+use super::{
+    Format,
+    backups::{BackupArgs, RestoreArgs, VerifyBackupArgs},
+    moving::MoveArgs,
+};
 
 /// `dlc db …`
 #[derive(Debug, Subcommand)]
@@ -20,6 +23,20 @@ pub enum DbCommand {
     Restore(RestoreArgs),
     /// Move all rows to an empty database of the other engine: SQLite to PostgreSQL, or back
     Move(MoveArgs),
+}
+
+impl DbCommand {
+    /// Its name and how its report is printed; none of `check`, which tells of failures in whatever form is asked for.
+    #[must_use]
+    pub fn report(&self) -> Option<(&'static str, Format)> {
+        match self {
+            Self::Check(_) => None,
+            Self::Backup(args) => Some(("db backup", args.format)),
+            Self::Verify(args) => Some(("db verify", args.format)),
+            Self::Restore(args) => Some(("db restore", args.format)),
+            Self::Move(args) => Some(("db move", args.format)),
+        }
+    }
 }
 
 /// `dlc db check`

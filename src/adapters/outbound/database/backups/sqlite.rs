@@ -267,7 +267,9 @@ pub(super) fn look(url: &DatabaseUrl, request: &RestoreRequest) -> Result<Target
     if request.replace && is_there(path) {
         drop(alone(path, url)?);
     }
-    let name = path.file_name().unwrap_or(path.as_os_str());
+    // As whoever asks for it calls it, be that a link.
+    let named = Path::new(url.redacted());
+    let name = named.file_name().unwrap_or(path.as_os_str());
     Ok(Target {
         shown: url.redacted().to_owned(),
         name: name.to_string_lossy().into_owned(),

@@ -31,6 +31,17 @@ pub(super) async fn inspect(round: &Round<'_>, mut facts: Facts, look_at_locks: 
     let options = round.options;
     let Some(path) = options.url.file() else { return facts };
     let mut file = outside(path);
+    // The one of dlc's own choice is made with the file.
+    file.directory_exists |= options.create_directory;
+    if let Err(error) = options.file_exists()
+        && file.size.is_none()
+    {
+        file.directory_exists = true;
+        file.content = Some(Timed {
+            value: Err(error),
+            took: Duration::ZERO,
+        });
+    }
     if !file.is_file {
         facts.sqlite = Some(file);
         return facts;

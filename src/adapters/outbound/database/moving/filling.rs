@@ -138,7 +138,7 @@ impl SqlMover {
         })?;
         let file = workshop.file();
         let mut options = self.target.clone();
-        options.url = DatabaseUrl::of_file(file.clone());
+        options.url = DatabaseUrl::of_file(&file);
         self.migrate(&options).await?;
         let took = fill_file(session, file, plan, found, true, observer).await?;
         workshop.deliver().map_err(|why| match why.kind() {

@@ -53,6 +53,9 @@ pub(super) const CHECKS: &[Check] = &[
                         .hint("make it, or correct the path in DATABASE_URL");
                 }
                 let Some(size) = sqlite.size else {
+                    if let Some(Err(error)) = sqlite.content.as_ref().map(|content| &content.value) {
+                        return Verdict::refused(error.cause.clone(), error);
+                    }
                     return Verdict::fail(format!("{} does not exist", sqlite.path))
                         .hint("`dlc migrate up` or `dlc serve` creates it");
                 };
@@ -200,6 +203,7 @@ pub(super) const CHECKS: &[Check] = &[
                     Some(Err(error)) if error.failure == ConnectFailure::TimedOut
                 );
                 let verdict = match sqlite.writer {
+                    None if !sqlite.is_file => Verdict::skipped("there is no file"),
                     None => Verdict::skipped("the service holds the file itself"),
                     Some(None) if locked => Verdict::fail("another process has locked the file")
                         .hint(format!("find it: fuser {}", sqlite.path)),

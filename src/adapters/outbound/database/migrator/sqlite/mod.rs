@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(200);
 pub(super) async fn run(run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateError> {
     let options = &run.migrator.options;
     let path = options.sqlite_path()?;
-    if path.exists() {
+    if options.file_exists()? {
         // Most runs have nothing to do, and find that out without a lock. Whatever else this look finds, it was taken
         // while others may write: the truth is found out below.
         if let Ok(Some(mut session)) = run.migrator.look().await {
