@@ -9,7 +9,7 @@ use std::{
 use dlc_application::{
     operations::{
         check::{Finding, Status},
-        migrate::Target,
+        migrate::{History, Target},
         readiness::{Phase, Readiness},
     },
     ports::{
@@ -273,8 +273,28 @@ async fn start(
     Ok((database, watching))
 }
 
+/// The history, as soon as it can be read: somebody may have locked the file, or migrations go to another address.
+async fn history(config: &Config, migrator: &dyn SchemaMigrator) -> Result<History, MigrateError> {
+    let started = Instant::now();
+    loop {
+        let left = config.database.wait.saturating_sub(started.elapsed());
+        let history = migrator.history().await;
+        let (failure, cause) = match &history {
+            Err(MigrateError::Connect(error)) => (error.failure, &error.cause),
+            Err(MigrateError::Storage { failure, cause }) => (*failure, cause),
+            _ => return history,
+        };
+        if !failure.heals() || left.is_zero() {
+            return history;
+        }
+        let code = failure.code();
+        tracing::warn!(code, "waiting for the database, {}s left: {cause}", left.as_secs());
+        tokio::time::sleep(PING_EVERY.min(left)).await;
+    }
+}
+
 async fn migrate(config: &Config, migrator: &dyn SchemaMigrator, readiness: &Arc<Readiness>) -> Result<(), Failure> {
-    let history = migrator.history().await;
+    let history = history(config, migrator).await;
     if config.migrate.mode == MigrateMode::Off {
         // Before the others have begun, each request would fail.
         return match history {

@@ -151,6 +151,24 @@ async fn a_restore_replaces_what_a_link_leads_to_and_nothing_that_is_served_by_w
 }
 
 #[tokio::test]
+async fn a_file_that_somebody_has_locked_is_waited_for() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    let mut other = SqliteConnection::connect(&database.url).await.unwrap();
+    for sql in [
+        "PRAGMA locking_mode = EXCLUSIVE",
+        "CREATE TABLE other (x)",
+        "DROP TABLE other",
+    ] {
+        other.execute(sql).await.unwrap();
+    }
+    let dlc = database.dlc();
+    let server = Server::start_unready(database, dlc, &[]).await;
+    server.until_logged("waiting for the database").await;
+    other.close().await.unwrap();
+    server.until_ready().await;
+}
+
+#[tokio::test]
 async fn a_service_that_may_not_migrate_makes_no_file() {
     for mode in ["check", "off"] {
         let dlc = Dlc::new();
