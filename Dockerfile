@@ -7,6 +7,8 @@ FROM ${RUST_IMAGE} AS build
 # What the C parts of SQLite and of the TLS library need.
 RUN apk add --no-cache build-base cmake perl linux-headers
 WORKDIR /build
+# The C compiler's idea of now, which mimalloc writes into the program: without it no two builds are the same.
+ENV SOURCE_DATE_EPOCH=0
 # On Alpine Rust links statically by itself (musl), so the runtime image needs no libraries.
 
 # The dependency layer: manifests and empty sources. It is rebuilt only when a manifest or the lock file changes.

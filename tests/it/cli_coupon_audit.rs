@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{Connection, Executor};
 
 use crate::harness::{Database, Engine, Finished, Server, on_both_engines, postgres};
 
@@ -270,4 +271,47 @@ async fn an_index_that_does_not_know_of_a_claim_hides_nothing() {
         &["c: 3 of 5 left, 2 claims: 1 user claimed more than once, 1 claim too many: ann"],
         "1 coupon does not add up; looked at 1 coupon and 2 claims",
     );
+}
+
+#[tokio::test]
+async fn claims_that_a_policy_hides_are_not_taken_for_none() {
+    let database = Database::migrated(Engine::Postgres).await;
+    coupon(&database, "c", 3, 2).await;
+    claims(&database, "c", &["ann"]).await;
+    let role = format!("{}_svc", database.name());
+    for sql in [
+        format!("CREATE ROLE {role} LOGIN PASSWORD 'role'"),
+        format!(
+            "GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"
+        ),
+        "ALTER TABLE claims ENABLE ROW LEVEL SECURITY".to_owned(),
+    ] {
+        database.execute(&sql).await;
+    }
+    let port = postgres::cluster().await.port;
+    let dlc = database.dlc().env(
+        "DATABASE_URL",
+        &format!("postgres://{role}:role@127.0.0.1:{port}/{}", database.name()),
+    );
+    let audited = dlc.run(&["coupon", "audit", "c"]).await;
+    audited.assert_error(77, "row-level security");
+    assert!(audited.stderr.contains("BYPASSRLS"), "{audited:?}");
+    let checked = dlc.run(&["db", "check", "--only", "BIZ001"]).await;
+    assert!(checked.stdout.contains("row-level security"), "{checked:?}");
+    database
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_locked_is_3_and_who_locked_it_can_be_asked() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let mut other = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    other.execute("BEGIN; LOCK TABLE claims").await.unwrap();
+    let dlc = database.dlc();
+    let (audited, verified) = tokio::join!(dlc.run(&["coupon", "audit"]), dlc.run(&["migrate", "verify"]));
+    for refused in [audited, verified] {
+        refused.assert_error(3, "db check --only LCK001,LCK002");
+    }
+    other.close().await.unwrap();
 }

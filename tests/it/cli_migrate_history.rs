@@ -320,3 +320,41 @@ async fn a_history_in_another_schema_than_the_selected_one_stops_everything() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_schema_whose_name_needs_quotes_is_one_like_any_other() {
+    let database = Database::empty(Engine::Postgres).await;
+    database.execute("CREATE SCHEMA \"My App\"").await;
+    let path = format!("ALTER DATABASE {} SET search_path = \"My App\"", database.name());
+    database.execute(&path).await;
+    for command in [
+        &["migrate", "up"][..],
+        &["migrate", "status", "--check"],
+        &["migrate", "verify"],
+        &["coupon", "create", "SALSA", "--amount", "3"],
+        &["coupon", "audit"],
+    ] {
+        let done = database.dlc().run(command).await;
+        assert_eq!(done.code, 0, "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_no_schema_of_the_search_path_exists_nothing_is_called_never_migrated() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let path = format!("ALTER DATABASE {} SET search_path = nowhere", database.name());
+    database.execute(&path).await;
+    for command in [
+        &["migrate", "status"][..],
+        &["migrate", "verify"],
+        &["migrate", "plan"],
+        &["migrate", "up"],
+        &["migrate", "down", "--yes"],
+        &["coupon", "audit"],
+        &["serve", "--port", "0"],
+        &["serve", "--port", "0", "--migrate", "off"],
+    ] {
+        let refused = database.dlc().run(command).await;
+        refused.assert_error(78, "no schema of the search path exists");
+    }
+}

@@ -46,6 +46,8 @@ pub enum ConnectFailure {
     LeftJournal,
     /// SQLite: the file is something else, or is damaged.
     NotADatabase,
+    /// Somebody has locked a table, and does not let go in time.
+    TableLocked,
     /// An established connection broke.
     Lost,
     /// None of the above.
@@ -76,6 +78,7 @@ impl ConnectFailure {
             Self::FilePermission => "database_file_permission",
             Self::LeftJournal => "database_journal_left",
             Self::NotADatabase => "database_file_invalid",
+            Self::TableLocked => "database_table_locked",
             Self::Lost => "database_connection_lost",
             Self::Other => "database_connection_failed",
         }
@@ -103,6 +106,7 @@ impl ConnectFailure {
             Self::FilePermission => "database file not accessible",
             Self::LeftJournal => "database file not recovered",
             Self::NotADatabase => "database file invalid",
+            Self::TableLocked => "a table is locked",
             Self::Lost => "connection lost",
             Self::Other => "connection failed",
         }

@@ -159,7 +159,7 @@ pub enum MigrateError {
         waited: Duration,
     },
     /// A table's lock was not free in time.
-    #[error("{} waited too long for a lock{}{}", step.as_ref().map_or_else(|| "reading the history".to_owned(), |step| format!("migration {step}")), stopped_after(*unfinished), held_by(blockers))]
+    #[error("{} waited too long for a lock{}{}", step.as_ref().map_or_else(|| "reading the schema".to_owned(), |step| format!("migration {step}")), stopped_after(*unfinished), held_by(blockers))]
     TableLocked {
         /// Statements done, and statements there are, of a step that is no transaction.
         unfinished: Option<(usize, usize)>,
@@ -219,6 +219,9 @@ pub enum MigrateError {
         /// What the search path selects.
         current: String,
     },
+    /// No schema of the search path exists (PostgreSQL).
+    #[error("no schema of the search path exists, so no table is found, and none could be made")]
+    NoSchema,
     /// A rehearsal was asked for on the very database that is to be spared.
     #[error("the rehearsal would run on the database itself")]
     RehearsalOnTheDatabaseItself,

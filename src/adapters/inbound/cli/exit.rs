@@ -62,6 +62,7 @@ impl From<ConnectFailure> for Exit {
             ConnectFailure::Authentication | ConnectFailure::Privilege | ConnectFailure::FilePermission => {
                 Self::Permission
             }
+            ConnectFailure::TableLocked => Self::Locked,
             ConnectFailure::LeftJournal
             | ConnectFailure::NameNotFound
             | ConnectFailure::Refused

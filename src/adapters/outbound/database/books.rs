@@ -16,7 +16,7 @@ use dlc_domain::coupons::CouponName;
 use crate::{
     error,
     options::{DatabaseOptions, sqlite_options},
-    session::{Session, Texts},
+    session::{ALL_ROWS, Session, Texts},
 };
 
 /// A transaction's own settings count behind a pooler, too, and against what a role or a database has been given. A table that
@@ -27,6 +27,9 @@ const IN_PEACE: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = 0; SET LO
 /// would not show them.
 const WITHOUT_INDEXES: &str =
     "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off";
+
+const NEEDED: &str =
+    "GRANT SELECT ON coupons, claims; where a policy hides rows, ask as the tables' owner or with BYPASSRLS";
 
 /// [`CouponBooks`] on both engines.
 #[derive(Clone, Debug)]
@@ -60,6 +63,7 @@ async fn ask(session: &mut Session, coupon: Option<&CouponName>) -> Result<Vec<T
         return session.rows(question, &values).await;
     }
     session.execute(IN_PEACE).await?;
+    session.execute(ALL_ROWS).await?;
     if coupon.is_none() {
         session.execute(WITHOUT_INDEXES).await?;
     }
@@ -74,7 +78,17 @@ impl CouponBooks for SqlCouponBooks {
         let mut session = self.session().await?;
         let rows = ask(&mut session, coupon).await;
         session.close().await;
-        let rows = rows.map_err(|e| error::connect(&e, &self.0.url))?;
+        let rows = rows.map_err(|e| {
+            let error = error::connect(&e, &self.0.url);
+            match error.failure {
+                // One that could connect.
+                ConnectFailure::Privilege => ConnectError {
+                    hint: Some(NEEDED.to_owned()),
+                    ..error
+                },
+                _ => error,
+            }
+        })?;
         Books::read(&rows).ok_or_else(|| {
             let cause = "the answer to the audit's question is none";
             error::failed(ConnectFailure::Other, cause, &self.0.url)

@@ -111,6 +111,7 @@ pub(crate) fn failed(failure: ConnectFailure, cause: impl Into<String>, url: &Da
         ConnectFailure::FilePermission => "correct owner and mode of the file and of its directory",
         ConnectFailure::LeftJournal => "whoever opens it for writing rolls that back: dlc serve, or dlc migrate up",
         ConnectFailure::NotADatabase => "correct the path, or restore the file from a backup",
+        ConnectFailure::TableLocked => "who has locked it: dlc db check --only LCK001,LCK002",
         ConnectFailure::InvalidUrl | ConnectFailure::UnknownScheme | ConnectFailure::Lost | ConnectFailure::Other => {
             "`dlc db check` looks at each layer"
         }
@@ -141,6 +142,7 @@ fn database_failure(error: &dyn DatabaseError) -> ConnectFailure {
         "28P01" | "28000" => ConnectFailure::Authentication,
         "3D000" => ConnectFailure::DatabaseMissing,
         "42501" => ConnectFailure::Privilege,
+        "55P03" => ConnectFailure::TableLocked,
         "53300" => ConnectFailure::TooManyConnections,
         "57P03" => ConnectFailure::StartingUp,
         "57P01" | "57P02" => ConnectFailure::ShuttingDown,

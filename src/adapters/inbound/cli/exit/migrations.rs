@@ -38,6 +38,17 @@ impl Failure {
     }
 }
 
+/// A name as SQL wants it.
+fn identifier(name: &str) -> String {
+    let is_plain = name
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_plain {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 impl From<HistoryError> for Failure {
     fn from(error: HistoryError) -> Self {
         MigrateError::from(error).into()
@@ -53,7 +64,7 @@ impl From<MigrateError> for Failure {
                 .hint("wait for that process, or allow more time: --lock-timeout 60s"),
             MigrateError::TableLocked { step, unfinished, .. } => {
                 let hint = match (step, unfinished) {
-                    (None, _) => "somebody has locked the history: end that session or wait for it, then try again",
+                    (None, _) => "somebody has locked a table; who: dlc db check --only LCK001,LCK002; then try again",
                     (_, None) => {
                         "end that session or wait for it, then run the command again; nothing of this migration was kept"
                     }
@@ -75,7 +86,12 @@ impl From<MigrateError> for Failure {
                 Self::new(Exit::Permission, "rehearsal_privilege_missing", message).hint(grant)
             }
             MigrateError::OtherSchema { found, .. } => Self::new(Exit::Configuration, "search_path_wrong", message)
-                .hint(format!("put it first: ALTER ROLE … SET search_path = {found}")),
+                .hint(format!(
+                    "put it first: ALTER ROLE … SET search_path = {}",
+                    identifier(&found)
+                )),
+            MigrateError::NoSchema => Self::new(Exit::Configuration, "search_path_wrong", message)
+                .hint("create it, or correct search_path of the role or the database; dlc db check tells what it is"),
             MigrateError::RehearsalOnTheDatabaseItself => Self::new(Exit::Usage, "rehearsal_not_on_a_clone", message)
                 .hint("--rehearse-on wants a clone: a restored backup, or CREATE DATABASE … TEMPLATE"),
             MigrateError::RehearsalDiffers { .. } => {
@@ -172,6 +188,11 @@ mod tests {
                 found: text(),
                 current: text(),
             },
+            MigrateError::OtherSchema {
+                found: "My \"App\"".to_owned(),
+                current: text(),
+            },
+            MigrateError::NoSchema,
             MigrateError::History(HistoryError::NeedsStoredSql(vec![text()])),
             MigrateError::History(HistoryError::NoSql(vec![text()])),
             MigrateError::Destructive(vec![text()]),

@@ -66,8 +66,12 @@ pub struct SqlMigrator {
     settings: MigratorSettings,
 }
 
-/// Tables in one schema and a search path that selects another one: new tables would be made beside the old ones.
+/// Tables in one schema and a search path that selects another one: new tables would be made beside the old ones. One that selects
+/// none hides them all.
 fn refuse_elsewhere(found: &history::Found) -> Result<(), MigrateError> {
+    if found.nowhere {
+        return Err(MigrateError::NoSchema);
+    }
     match &found.elsewhere {
         None => Ok(()),
         Some((found, current)) => Err(MigrateError::OtherSchema {

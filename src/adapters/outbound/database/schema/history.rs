@@ -83,6 +83,8 @@ pub(crate) struct Found {
     pub(crate) holder: bool,
     /// The schema that the history is in, and the one that new tables would be made in, when they differ (PostgreSQL).
     pub(crate) elsewhere: Option<(String, String)>,
+    /// Whether no schema of the search path exists (PostgreSQL): then nothing is found, whatever there is.
+    pub(crate) nowhere: bool,
 }
 
 /// Finds the runner's tables, as the first question of a look.
@@ -103,7 +105,8 @@ fn find_sql(engine: Engine) -> String {
     let [seaorms, notes, holder, _] = OWN_TABLES;
     match engine {
         Engine::Postgres => format!(
-            "SELECT CAST(c.relname AS text), CAST(n.nspname AS text), coalesce(CAST(current_schema() AS text), 'none') \
+            "SELECT '', '', coalesce(CAST(current_schema() AS text), '') UNION ALL \
+             SELECT CAST(c.relname AS text), CAST(n.nspname AS text), CAST(current_schema() AS text) \
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.oid IN (to_regclass('{seaorms}'), to_regclass('{notes}'), to_regclass('{holder}'))"
         ),
@@ -128,8 +131,11 @@ fn found(rows: Vec<Texts>) -> Found {
         holder: is_there(OWN_TABLES[2]),
         elsewhere: rows
             .iter()
-            .find(|[_, found, current]| found != current)
+            .find(|[name, found, current]| !name.is_empty() && found != current)
             .map(|[_, found, current]| (found.clone(), current.clone())),
+        nowhere: rows
+            .iter()
+            .any(|[name, _, current]| name.is_empty() && current.is_empty()),
     }
 }
 
@@ -152,8 +158,8 @@ pub(crate) async fn look(session: &mut Session, known: &[Known]) -> Result<(Hist
     let [seaorms, ..] = OWN_TABLES;
     let place = match session.engine() {
         Engine::Postgres => format!(
-            "SELECT '{seaorms}', CAST(CAST(relnamespace AS regnamespace) AS text), \
-             coalesce(CAST(current_schema() AS text), 'none') FROM pg_class WHERE oid = '{seaorms}'::regclass; "
+            "SELECT '{seaorms}', CAST(n.nspname AS text), coalesce(CAST(current_schema() AS text), 'none') \
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = '{seaorms}'::regclass; "
         ),
         Engine::Sqlite => String::new(),
     };
