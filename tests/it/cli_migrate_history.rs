@@ -81,6 +81,31 @@ on_both_engines! {
         assert!(repair.stdout.contains("nothing in the schema proves that it ran; give it a newer number"), "{repair:?}");
     }
 
+    async fn the_newest_row_of_the_history_is_entered_again_when_what_it_makes_is_there(database: Database) {
+        for tables in [&["seaql_migrations"][..], &["seaql_migrations", "dlc_migrations"]] {
+            for table in tables {
+                let newest = format!("DELETE FROM {table} WHERE version = (SELECT max(version) FROM {table})");
+                database.execute(&newest).await;
+            }
+            let refused = database.dlc().run(&["migrate", "up"]).await;
+            refused.assert_error(1, "its row was lost: dlc migrate repair");
+            let mended = database.dlc().run(&["migrate", "repair", "--yes"]).await;
+            assert_eq!(mended.code, 0, "{mended:?}");
+            assert!(mended.stdout.contains("although what it makes is there: enter it as applied"), "{mended:?}");
+            let verified = database.dlc().run(&["migrate", "verify"]).await;
+            assert_eq!(verified.code, 0, "{verified:?}");
+            let up = database.dlc().run(&["migrate", "up"]).await;
+            assert_eq!((up.code, up.stdout.as_str()), (0, "nothing to do: no migration was applied\n"), "{up:?}");
+        }
+    }
+
+    async fn what_is_pending_and_not_there_is_nothing_to_mend(database: Database) {
+        let down = database.dlc().run(&["migrate", "down", "--yes"]).await;
+        assert_eq!(down.code, 0, "{down:?}");
+        let repaired = database.dlc().run(&["migrate", "repair", "--yes"]).await;
+        assert_eq!((repaired.code, repaired.stdout.as_str()), (0, "nothing to mend\n"), "{repaired:?}");
+    }
+
     async fn what_another_tool_applied_gets_its_checksums_by_repair(database: Database) {
         database.execute("DROP TABLE dlc_migrations").await;
         database.execute("DROP TABLE dlc_schema_snapshot").await;

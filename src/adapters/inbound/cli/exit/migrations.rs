@@ -98,7 +98,7 @@ impl From<MigrateError> for Failure {
                 Self::new(Exit::Failed, "rehearsal_differs", message).hint("make a new clone of the database")
             }
             MigrateError::Failed { .. } => Self::new(Exit::Failed, "migration_failed", message)
-                .hint("nothing of this migration was kept; dlc migrate status tells where the schema stands"),
+                .hint("nothing of this migration was kept; is what it makes there already, its row was lost: dlc migrate repair"),
             MigrateError::Privilege { .. } => Self::new(Exit::Permission, "migration_privilege_missing", message)
                 .hint("migrate as the schema's owner: set DLC_DATABASE__MIGRATION_URL"),
             MigrateError::ReadOnly { .. } => Self::new(Exit::Failed, "database_read_only", message)

@@ -151,18 +151,21 @@ async fn examine(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Di
         found.push(unproven(unfinished.to_string(), "dlc migrate up begins it again"));
     }
     let stands = standing(&history);
-    let gaps: BTreeSet<&str> = history.out_of_order().collect();
-    let whole: BTreeSet<&str> = stands.union(&gaps).copied().collect();
-    let wrong = !gaps.is_empty() || !history.edited().is_empty() || history.unrecorded().next().is_some();
     // What this binary does not know is part of the live schema, so nothing can be proven beside it.
     let provable = foreign.is_empty() && history.unfinished().is_none();
+    let mut gaps: BTreeSet<&str> = history.out_of_order().collect();
+    // The newest rows may be lost as well as others; then what seems to be pending is there already.
+    let pending: BTreeSet<&str> = history.pending().collect();
+    let are_lost = provable && pending.len() > gaps.len() && are_made(migrator, session, &stands, &pending).await?;
+    let with_gaps = if are_lost {
+        gaps = pending;
+        true
+    } else {
+        provable && !gaps.is_empty() && are_made(migrator, session, &stands, &gaps).await?
+    };
+    let whole: BTreeSet<&str> = stands.union(&gaps).copied().collect();
+    let wrong = !gaps.is_empty() || !history.edited().is_empty() || history.unrecorded().next().is_some();
     let as_recorded = wrong && provable && is_made_by(migrator, session, &stands).await?;
-    let mut with_gaps = !gaps.is_empty() && provable && is_made_by(migrator, session, &whole).await?;
-    for gap in &gaps {
-        // One that changes no object, but rows, leaves no trace that would prove it.
-        let without: BTreeSet<&str> = whole.iter().filter(|name| *name != gap).copied().collect();
-        with_gaps = with_gaps && !is_made_by(migrator, session, &without).await?;
-    }
     let proof = "the live schema is, object by object, what this binary's migrations make; rows were not looked at";
     let no_proof = "the live schema does not tell; look at the differences: dlc migrate verify";
     for (name, applied, known) in history.edited() {
@@ -178,17 +181,17 @@ async fn examine(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Di
         found.push(note(name.to_owned(), what, as_recorded || with_gaps, proof, no_proof));
     }
     for name in &gaps {
-        let what = format!("{name} is not in the history although newer ones are: enter it as applied");
         found.push(if with_gaps {
             Diagnosis {
                 repair: Repair {
-                    what,
+                    what: format!("{name} is not in the history, although what it makes is there: enter it as applied"),
                     why: proof.to_owned(),
                     proven: true,
                 },
                 remedy: Some(Remedy::Enter((*name).to_owned())),
             }
         } else {
+            let what = format!("{name} is not in the history although newer ones are: enter it as applied");
             unproven(
                 what,
                 "nothing in the schema proves that it ran; give it a newer number, or revert the newer ones",
@@ -213,6 +216,27 @@ async fn examine(migrator: &SqlMigrator, session: &mut Session) -> Result<Vec<Di
         }
     }
     Ok(found)
+}
+
+/// Whether the live schema is made by what is applied and by these together, and by no fewer of them: one that changes rows alone, and
+/// no object, leaves no trace that would prove it.
+async fn are_made(
+    migrator: &SqlMigrator,
+    session: &mut Session,
+    applied: &BTreeSet<&str>,
+    others: &BTreeSet<&str>,
+) -> Result<bool, MigrateError> {
+    let whole: BTreeSet<&str> = applied.union(others).copied().collect();
+    if !is_made_by(migrator, session, &whole).await? {
+        return Ok(false);
+    }
+    for other in others {
+        let without: BTreeSet<&str> = whole.iter().filter(|name| *name != other).copied().collect();
+        if is_made_by(migrator, session, &without).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn note(name: String, what: String, proven: bool, proof: &str, no_proof: &str) -> Diagnosis {
