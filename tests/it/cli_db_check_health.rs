@@ -847,3 +847,29 @@ async fn a_server_that_is_far_away_is_told_by_its_round_trip_and_by_the_time_to_
     assert!(trip["value"].as_f64().unwrap() >= 0.2, "{trip}");
     assert_one(&checked, "CAP003", "warn", "");
 }
+
+#[tokio::test]
+async fn a_history_that_may_not_be_read_is_not_taken_for_none() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let role = format!("{}_svc", database.name());
+    for sql in [
+        format!("CREATE ROLE {role} LOGIN PASSWORD 'role'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"),
+        format!("REVOKE ALL ON seaql_migrations FROM {role}"),
+    ] {
+        database.execute(&sql).await;
+    }
+    let port = postgres::cluster().await.port;
+    let url = format!("postgres://{role}:role@127.0.0.1:{port}/{}", database.name());
+    let dlc = database.dlc().env("DATABASE_URL", &url);
+    let checked = dlc.run(&["db", "check", "--only", "SCH002,PRV002,BIZ001"]).await;
+    assert!(
+        checked
+            .stdout
+            .contains("the history of migrations cannot be read (SCH002)"),
+        "{checked:?}"
+    );
+    assert!(!checked.stdout.contains("never migrated"), "{checked:?}");
+    database
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await;
+}

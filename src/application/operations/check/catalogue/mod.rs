@@ -212,7 +212,12 @@ impl Check {
 
     pub(super) fn verdict(&self, facts: &Facts, options: &Options) -> Verdict {
         if self.own && !facts.is_dlcs() {
-            return Verdict::skipped("the database was never migrated by dlc");
+            let is_unread = matches!(&facts.history, Some(history) if history.value.is_err());
+            return Verdict::skipped(if is_unread {
+                "the history of migrations cannot be read (SCH002)"
+            } else {
+                "the database was never migrated by dlc"
+            });
         }
         let found = facts.answers.get(self.id);
         let took = found.map(|found| found.took);
