@@ -432,7 +432,7 @@ async fn a_locked_history_ends_the_round_in_time() {
     assert_status(&checked, "SCH002", "fail");
     assert_eq!(checked.code, 1);
     let status = database.dlc().run(&["migrate", "status"]).await;
-    status.assert_error(3, "reading the history waited too long for a lock");
+    status.assert_error(3, "reading the schema waited too long for a lock");
 }
 
 #[tokio::test]
