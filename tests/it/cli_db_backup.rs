@@ -730,7 +730,7 @@ async fn a_directory_whose_name_is_no_utf_8_is_as_good_as_any() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_odd_about_a_database_is_backed_up_and_verified_as_anything_else() {
-    let cluster = postgres::Cluster::own("", None).await;
+    let cluster = postgres::Cluster::own("").await;
     let encoding = "TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'";
     for sql in [
         format!("CREATE DATABASE source {encoding}"),

@@ -65,7 +65,7 @@ fn judged(checked: &Finished, status: &str, measured: &str, hint: &str) {
 #[tokio::test]
 async fn a_certificate_is_judged_by_its_time_its_name_and_its_signer() {
     let authority = Authority::new();
-    let cluster = Cluster::own("", None).await;
+    let cluster = Cluster::own("").await;
     let trusted = Some(authority.pem.as_str());
 
     let good = authority.sign(&params("good", &["localhost", "good"], -1, 60));

@@ -574,12 +574,8 @@ async fn a_transaction_pooler_is_noticed_and_its_role_must_bring_limits() {
 
 #[tokio::test]
 async fn a_standby_a_lag_a_forgotten_slot_and_a_server_without_fsync_are_told() {
-    let standby = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let cluster = postgres::Cluster::own("-c wal_level=replica -c max_wal_senders=4 -c fsync=off", Some(standby)).await;
+    let cluster = postgres::Cluster::with_standby("-c wal_level=replica -c max_wal_senders=4 -c fsync=off").await;
+    let standby = cluster.standby_port();
     let primary = cluster.url("postgres");
     let replica = primary.replace(&format!(":{}/", cluster.port), &format!(":{standby}/"));
     let on = |url: &str, id: &'static str, more: &'static [&'static str]| {
@@ -653,7 +649,7 @@ async fn independent_questions_travel_together_so_that_a_distance_costs_little()
 
 #[tokio::test]
 async fn looking_leaves_no_trace_in_the_server() {
-    let cluster = postgres::Cluster::own("", None).await;
+    let cluster = postgres::Cluster::own("").await;
     let dlc = Dlc::new().env("DATABASE_URL", &cluster.url("postgres"));
     assert_eq!(dlc.run(&["migrate", "up"]).await.code, 0);
     // Any reader tidies up pages with dead rows in passing; there should be none left.

@@ -18,7 +18,7 @@ const LONG: &str = "--wait=10m";
 
 #[tokio::test]
 async fn a_server_that_starts_is_waited_for() {
-    let cluster = postgres::Cluster::own("-c wal_level=replica", None).await;
+    let cluster = postgres::Cluster::own("-c wal_level=replica").await;
     let url = cluster.url("postgres");
     cluster.order(postgres::Order::Kill).await;
     let waiting: Running = on(&url).start(&["db", "check", "--only", "SRV001", LONG]);
@@ -38,7 +38,7 @@ async fn a_server_that_starts_is_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_hangs_is_told_in_time_and_waited_for() {
-    let cluster = postgres::Cluster::own("", None).await;
+    let cluster = postgres::Cluster::own("").await;
     let url = cluster.url("postgres");
     cluster.order(postgres::Order::Freeze).await;
     let arguments = [
@@ -66,7 +66,7 @@ async fn a_server_that_hangs_is_told_in_time_and_waited_for() {
 #[tokio::test]
 async fn a_server_without_a_free_connection_is_told_and_waited_for() {
     let extra = "-c max_connections=5 -c superuser_reserved_connections=0";
-    let cluster = postgres::Cluster::own(extra, None).await;
+    let cluster = postgres::Cluster::own(extra).await;
     let url = cluster.url("postgres");
     let mut taken = Vec::new();
     while let Ok(session) = PgConnection::connect(&url).await {

@@ -248,7 +248,7 @@ async fn a_backup_of_one_engine_is_not_restored_into_the_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_that_fails_or_is_interrupted_leaves_no_database_behind() {
     // A server of its own: whatever is left on it was left by this test.
-    let cluster = postgres::Cluster::own("", None).await;
+    let cluster = postgres::Cluster::own("").await;
     let at = |name: &str| Database::at(Engine::Postgres, &cluster.url(name));
     for name in ["source", "target"] {
         cluster.execute("postgres", &format!("CREATE DATABASE {name}")).await;
@@ -480,7 +480,7 @@ async fn what_programs_of_a_later_major_have_backed_up_is_restored_by_them_on_th
 async fn which_privileges_a_restore_lacks_is_told_with_what_grants_them_before_anything_is_done() {
     let (source, _to, file) = backed_up(Engine::Postgres).await;
     // A server of its own: whatever is left on it was left by this test.
-    let cluster = postgres::Cluster::own("", None).await;
+    let cluster = postgres::Cluster::own("").await;
     for sql in [
         "CREATE DATABASE target",
         "CREATE DATABASE empty",
@@ -558,7 +558,7 @@ async fn which_privileges_a_restore_lacks_is_told_with_what_grants_them_before_a
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_replaced_keeps_what_it_has_beside_its_contents() {
     let (source, _to, file) = backed_up(Engine::Postgres).await;
-    let cluster = postgres::Cluster::own("-c allow_in_place_tablespaces=on", None).await;
+    let cluster = postgres::Cluster::own("-c allow_in_place_tablespaces=on").await;
     for sql in [
         "CREATE ROLE owner; CREATE ROLE \"some body\" LOGIN; CREATE ROLE other",
         "CREATE TABLESPACE elsewhere LOCATION ''",
@@ -612,7 +612,7 @@ async fn a_database_that_is_replaced_keeps_what_it_has_beside_its_contents() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_ended_during_a_long_restore_is_no_reason_to_fail_or_to_leave_anything() {
     // Whoever is idle for as long as a restore of this takes is ended by the server.
-    let cluster = postgres::Cluster::own("-c idle_session_timeout=400ms", None).await;
+    let cluster = postgres::Cluster::own("-c idle_session_timeout=400ms").await;
     let at = |name: &str| Database::at(Engine::Postgres, &cluster.url(name));
     for name in ["source", "target"] {
         cluster.execute("postgres", &format!("CREATE DATABASE {name}")).await;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, process::Command};
 
 use serde_json::json;
 
-use crate::harness::{Database, Engine, OnEngine, Server};
+use crate::harness::{Database, Engine, OnEngine, Port, Server};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -115,11 +115,8 @@ async fn the_dashboard_is_whole_and_uses_metrics_that_exist() {
 
 #[tokio::test]
 async fn metrics_can_have_a_listener_of_their_own() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let reserved = Port::reserve();
+    let port = reserved.number;
     let database = Database::migrated(Engine::Sqlite).await;
     let dlc = database.dlc().env("DLC_METRICS__LISTEN", &format!("127.0.0.1:{port}"));
     let server = Server::start_as(database, dlc, &[]).await;

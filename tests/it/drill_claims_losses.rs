@@ -120,7 +120,7 @@ async fn a_database_that_is_killed_in_the_middle_of_a_sale() {
 
 async fn kill(random: &mut Random) -> Tally {
     // What was granted has to be on the disk: the suite's own servers wait for no commit.
-    let cluster = Cluster::own("-c synchronous_commit=on -c fsync=on", None).await;
+    let cluster = Cluster::own("-c synchronous_commit=on -c fsync=on").await;
     let database = Database::at(Engine::Postgres, &cluster.url("postgres"));
     let shop = Shop::open(database, 2, &[]).await;
     sell(&shop, random, async |_| {

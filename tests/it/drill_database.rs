@@ -95,7 +95,7 @@ async fn befall(shop: &Shop, cluster: &Cluster, fault: Fault) -> Duration {
 
 async fn under_load(mut random: Random) -> Figures {
     // What was granted has to be on the disk: the suite's own servers wait for no commit.
-    let cluster = Cluster::own("-c synchronous_commit=on -c fsync=on", None).await;
+    let cluster = Cluster::own("-c synchronous_commit=on -c fsync=on").await;
     let database = Database::at(Engine::Postgres, &cluster.url("postgres"));
     let shop = Shop::open(database, 2, &[]).await;
     let load = Load::on(&shop, 16).await;

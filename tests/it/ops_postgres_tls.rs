@@ -115,7 +115,7 @@ impl Way {
 #[tokio::test]
 async fn every_sslmode_encrypts_and_verifies_as_it_says() {
     let way = Way {
-        cluster: Cluster::own("", None).await,
+        cluster: Cluster::own("").await,
         stranger: Authority::new().pem,
     };
     // The server takes both; then encrypted sessions alone; then another one cannot encrypt.
@@ -151,7 +151,7 @@ async fn every_sslmode_encrypts_and_verifies_as_it_says() {
     }
     way.assert("verify-full", NAME, Root::Right, Encrypted).await;
     let way = Way {
-        cluster: Cluster::own("-c ssl=off", None).await,
+        cluster: Cluster::own("-c ssl=off").await,
         ..way
     };
     for (mode, root, expected) in [

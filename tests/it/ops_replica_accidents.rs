@@ -319,7 +319,7 @@ async fn a_service_begins_without_its_replica_and_finds_it_later() {
 async fn neither_a_primary_nor_another_database_is_taken_for_a_replica() {
     let pair = Pair::with("").await;
     let other = pair.replica_url().replace("/shop", "/postgres");
-    let cluster = crate::harness::postgres::Cluster::own("", None).await;
+    let cluster = crate::harness::postgres::Cluster::own("").await;
     for (url, why) in [
         (pair.url(), "it takes writes itself"),
         (other, "no copy of this database"),

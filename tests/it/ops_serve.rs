@@ -254,7 +254,7 @@ async fn while_the_database_is_lost_nobody_queues_for_it() {
 
 /// A server on a PostgreSQL of its own, which can be taken away.
 async fn on_a_cluster_of_its_own() -> (Server, postgres::Cluster) {
-    let cluster = postgres::Cluster::own("", None).await;
+    let cluster = postgres::Cluster::own("").await;
     let database = Database::empty(Engine::Postgres).await;
     let dlc = Dlc::new().env("DATABASE_URL", &cluster.url("postgres"));
     let server = Server::start_as(database, dlc, &[]).await;

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::harness::{
-    Database, Dlc, Engine, Https, HttpsConnection, OnEngine, Server,
+    Database, Dlc, Engine, Https, HttpsConnection, OnEngine, Port, Server,
     certificates::{Authority, Made, params},
     der,
 };
@@ -521,11 +521,8 @@ async fn health_asks_a_service_with_tls_in_the_way_that_it_speaks() {
 
 #[tokio::test]
 async fn figures_with_a_listener_of_their_own_stay_plain() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let reserved = Port::reserve();
+    let port = reserved.number;
     let address = format!("127.0.0.1:{port}");
     let served = Served::with(&[("DLC_METRICS__LISTEN", &address)]).await;
     let figures = served

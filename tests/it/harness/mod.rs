@@ -10,6 +10,7 @@
 //! - [`Collector`]: takes the traces that it sends.
 //! - [`sales::Shop`]: servers at which a crowd claims, in a [`drill`], and the [`ledger`] of what everybody heard.
 //! - [`Service`]: a PostgreSQL as an operator has one.
+//! - [`Port`]: where a server will listen that starts later.
 //! - [`on_both_engines!`]: one test, run on SQLite and on PostgreSQL.
 
 pub mod accounts;
@@ -26,6 +27,7 @@ pub mod load;
 mod pair;
 mod people;
 mod pgbouncer;
+mod port;
 pub mod postgres;
 pub mod program;
 mod proxy;
@@ -44,6 +46,7 @@ pub use https::{Https, HttpsConnection, der};
 pub use pair::{Pair, Reads};
 pub use people::{PASSWORD, Person};
 pub use pgbouncer::{PgBouncer, Prepared};
+pub use port::Port;
 pub use proxy::Proxy;
 pub use server::{Answer, Server, send};
 pub use service::Service;

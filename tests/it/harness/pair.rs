@@ -22,19 +22,13 @@ pub struct Pair {
 impl Pair {
     /// A pair with an empty database `shop`, and with more options for both.
     pub async fn with(extra: &str) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         // Commits are not waited for in these clusters; the standby shall have them soon all the same.
         // Nobody is silent in the middle of signing in here, and a crowd of new connections takes its time on a busy machine.
         let patient = "-c authentication_timeout=60s";
         let options = format!("-c wal_level=replica -c max_wal_senders=6 -c wal_writer_delay=10ms {patient} {extra}");
-        let pair = Self {
-            cluster: Cluster::own(&options, Some(port)).await,
-            standby: port,
-        };
+        let cluster = Cluster::with_standby(&options).await;
+        let standby = cluster.standby_port();
+        let pair = Self { cluster, standby };
         pair.cluster.execute("postgres", "CREATE DATABASE shop").await;
         let started = Instant::now();
         while let Err(error) = PgConnection::connect(&pair.replica_url()).await {

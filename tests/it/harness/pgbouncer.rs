@@ -2,7 +2,7 @@
 //! behind which all servers of the run stand. What is tested of it is not in here.
 
 use std::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use super::{Database, Dlc, Engine, postgres};
+use super::{Database, Dlc, Engine, Port, postgres};
 
 /// The role of servers behind the shared one. It brings its limits along, because through a pooler nobody can set them.
 const ROLE: &str = "dlc_test_pooled";
@@ -30,7 +30,7 @@ pub enum Prepared {
 
 /// A pooler; ends when dropped.
 pub struct PgBouncer {
-    port: u16,
+    port: Port,
     /// It ends the pooler when its standard input does: with this process at the latest.
     shell: Child,
 }
@@ -94,7 +94,7 @@ impl PgBouncer {
 
     async fn start_with(behind: u16, prepared: Prepared, limits: &str) -> Option<Self> {
         let program = program(prepared)?;
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = Port::reserve();
         let directory = tempfile::Builder::new()
             .prefix("dlc-test-pgbouncer-")
             .tempdir()
@@ -110,9 +110,10 @@ impl PgBouncer {
             Prepared::TooOld => "",
         };
         let ini = format!(
-            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n\
              unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}/users\npool_mode = transaction\n{statements}\n{limits}",
             behind,
+            port.number,
             path.display()
         );
         std::fs::write(path.join("pgbouncer.ini"), ini).unwrap();
@@ -133,7 +134,7 @@ impl PgBouncer {
             .spawn()
             .unwrap();
         let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", port.number)).is_err() {
             let log = std::fs::read_to_string(path.join("pgbouncer.log")).unwrap_or_default();
             assert!(
                 started.elapsed() < Duration::from_secs(20),
@@ -146,7 +147,7 @@ impl PgBouncer {
 
     /// Where it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number
     }
 
     /// The way to a database through it.
@@ -158,7 +159,7 @@ impl PgBouncer {
         let password = postgres::encode(postgres::PASSWORD);
         format!(
             "postgres://{role}:{password}@127.0.0.1:{}/{}",
-            self.port,
+            self.port(),
             database.name()
         )
     }

@@ -5,7 +5,6 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
@@ -17,6 +16,8 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
+
+use super::Port;
 
 /// Has every character that a URL, a shell or a YAML file could stumble over; also the canary that no output may hold.
 pub const PASSWORD: &str = "cänary/+@:#?%&= '\"\\$";
@@ -31,6 +32,8 @@ pub struct Cluster {
     pub port: u16,
     /// The certificate of the authority that signed the server's; none for a server of somebody else's.
     pub authority: Option<PathBuf>,
+    /// Its own port and its standby's; none for a server of somebody else's.
+    reserved: Vec<Port>,
     /// Whoever holds the server; none for a server of somebody else's.
     keeper: Option<Arc<Mutex<Keeper>>>,
 }
@@ -89,7 +92,7 @@ impl Cluster {
     async fn start() -> Self {
         let cluster = match std::env::var("DLC_TEST_DATABASE_URL") {
             Ok(url) => Self::given(&url),
-            Err(_) => Self::spawn("", None, None).await,
+            Err(_) => Self::spawn("", Vec::from([Port::reserve()]), None).await,
         };
         cluster
             .execute("postgres", &format!("DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)"))
@@ -117,22 +120,33 @@ impl Cluster {
             base: url.rsplit_once('/').expect("a database").0.to_owned(),
             port,
             authority: None,
+            reserved: Vec::new(),
             keeper: None,
         }
     }
 
-    /// A server of a test's own, with more options and perhaps a streaming standby on another port.
-    pub async fn own(extra: &str, standby: Option<u16>) -> Self {
-        Self::spawn(extra, standby, None).await
+    /// A server of a test's own, with more options.
+    pub async fn own(extra: &str) -> Self {
+        Self::spawn(extra, Vec::from([Port::reserve()]), None).await
+    }
+
+    /// The same with a streaming standby, which comes when it comes.
+    pub async fn with_standby(extra: &str) -> Self {
+        Self::spawn(extra, Vec::from([Port::reserve(), Port::reserve()]), None).await
+    }
+
+    /// Where its standby listens.
+    pub fn standby_port(&self) -> u16 {
+        self.reserved.get(1).expect("a server with a standby").number
     }
 
     /// The same without a standby, and with its data on a disk of that size, as `mount` takes it.
     pub async fn on_a_disk_of(size: &str, extra: &str) -> Self {
-        Self::spawn(extra, None, Some(size)).await
+        Self::spawn(extra, Vec::from([Port::reserve()]), Some(size)).await
     }
 
-    async fn spawn(extra: &str, standby: Option<u16>, disk: Option<&str>) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    async fn spawn(extra: &str, reserved: Vec<Port>, disk: Option<&str>) -> Self {
+        let port = reserved[0].number;
         let parent = directory_for_data();
         let directory = tempfile::Builder::new()
             .prefix("dlc-test-postgres-")
@@ -163,7 +177,7 @@ impl Cluster {
             .env("EXTRA", extra)
             .env(
                 "STANDBY_PORT",
-                standby.map_or_else(String::new, |port| port.to_string()),
+                reserved.get(1).map_or_else(String::new, |port| port.number.to_string()),
             )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -178,6 +192,7 @@ impl Cluster {
             base,
             port,
             authority,
+            reserved,
             keeper: Some(Arc::clone(&keeper)),
         };
         let started = Instant::now();

@@ -2,17 +2,17 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use super::{Dlc, postgres};
+use super::{Dlc, Port, postgres};
 
 /// The server; it ends, and its folder with it, when this is dropped.
 pub struct Service {
     pub directory: PathBuf,
     pub port: u16,
+    _reserved: Port,
     shell: Child,
     scripts: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -21,7 +21,8 @@ pub struct Service {
 impl Service {
     /// Makes one of the server's programs in `programs`, and does not start it.
     pub fn new(programs: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let reserved = Port::reserve();
+        let port = reserved.number;
         let directory = tempfile::Builder::new()
             .prefix("dlc-test-service-")
             .tempdir_in(postgres::directory_for_data())
@@ -48,6 +49,7 @@ impl Service {
         let mut service = Self {
             directory,
             port,
+            _reserved: reserved,
             shell,
             scripts,
             answers,

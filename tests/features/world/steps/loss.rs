@@ -33,7 +33,7 @@ async fn can_be_taken_away(world: &mut World) {
 
 async fn a_cluster(world: &mut World) {
     // What was granted has to survive a server that is killed.
-    let cluster = Cluster::own("-c synchronous_commit=on", None).await;
+    let cluster = Cluster::own("-c synchronous_commit=on").await;
     world.database = Some(Database::at(Engine::Postgres, &cluster.url("postgres")));
     world.cluster = Some(cluster);
 }
