@@ -19,7 +19,7 @@ words! {
 section! {
     /// Migrations of the schema.
     MigrateConfig = "migrate" {
-        /// What `dlc serve` does about pending migrations: auto applies them, check refuses to serve, off ignores them.
+        /// What `dlc serve` does about pending migrations: auto applies them, check refuses to serve, off serves without them.
         mode: MigrateMode = "mode", |_| MigrateMode::Auto;
         /// Longest wait for another process that migrates; then exit code 3.
         lock_timeout: Duration = "lock_timeout", |_| Duration::from_secs(15);

@@ -609,6 +609,22 @@ async fn a_database_that_is_replaced_keeps_what_it_has_beside_its_contents() {
     assert_eq!(rows(&target).await, rows(&source).await);
 }
 
+#[tokio::test]
+async fn a_prepared_transaction_is_told_before_anything_is_restored() {
+    let (source, _to, file) = backed_up(Engine::Postgres).await;
+    let target = Target::with_a_table(Engine::Postgres).await;
+    let database = &target.database;
+    let prepare = "BEGIN; INSERT INTO precious VALUES ('yours'); PREPARE TRANSACTION 'half done'";
+    database.execute(prepare).await;
+    let replace = ["--replace", "--yes-replace", target.name()];
+    let refused = target.restore(&source, &file, &replace).await;
+    refused.assert_error(3, "for COMMIT PREPARED or ROLLBACK PREPARED: 'half done'");
+    database.execute("COMMIT PREPARED 'half done'").await;
+    let replaced = target.restore(&source, &file, &replace).await;
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    assert_eq!(rows(database).await, rows(&source).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_ended_during_a_long_restore_is_no_reason_to_fail_or_to_leave_anything() {
     // Whoever is idle for as long as a restore of this takes is ended by the server.

@@ -162,7 +162,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub wait: Option<Duration>,
 
-    /// What to do about pending migrations: auto applies them, check refuses to serve, off ignores them
+    /// What to do about pending migrations: auto applies them, check refuses to serve, off serves without them
     #[arg(long, value_name = "MODE", value_parser = ["auto", "check", "off"])]
     pub migrate: Option<String>,
 

@@ -166,8 +166,20 @@ impl Server<'_> {
                    AND backend_type = 'client backend'";
         let rows = session.rows(sql, &[]).await.map_err(|e| self.failed(&e))?;
         match rows.into_iter().next().and_then(|row| <[_; 2]>::try_from(row).ok()) {
-            Some([Some(number), Some(who)]) if number != "0" => Err(self.in_use(format!("{number} sessions: {who}"))),
-            _ => Ok(()),
+            Some([Some(number), Some(who)]) if number != "0" => {
+                return Err(self.in_use(format!("{number} sessions: {who}")));
+            }
+            _ => {}
+        }
+        // Of no session any more, and in the way of another name all the same.
+        let sql = "SELECT string_agg(quote_literal(gid), ', ' ORDER BY prepared) FROM pg_prepared_xacts \
+                   WHERE database = current_database()";
+        let rows = session.rows(sql, &[]).await.map_err(|e| self.failed(&e))?;
+        match rows.into_iter().next().and_then(|mut row| row.pop().flatten()) {
+            Some(prepared) => Err(self.in_use(format!(
+                "prepared transactions wait there for COMMIT PREPARED or ROLLBACK PREPARED: {prepared}"
+            ))),
+            None => Ok(()),
         }
     }
 
