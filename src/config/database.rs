@@ -239,10 +239,12 @@ fn named(config: &DatabaseConfig, text: &str, source: String) -> Result<Selected
     })
 }
 
+fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 /// Puts the parts together; each is percent-encoded, so that a generated password with `/ + @ : #` works.
 fn parts_url(config: &DatabaseConfig) -> String {
-    let encode =
-        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     let host = config.host.as_deref().map_or("localhost", str::trim);
     // A colon is an IPv6 address, a slash at the beginning the directory of a Unix socket. What no host is called must not end it, or
     // another one would be asked.
@@ -266,8 +268,6 @@ fn with_encryption(config: &DatabaseConfig, text: &str) -> String {
     if !text.to_ascii_lowercase().starts_with("postgres") {
         return text;
     }
-    let encode =
-        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     let query = text.split_once('?').map_or("", |(_, query)| query).to_owned();
     let given = |names: &[&str]| {
         query

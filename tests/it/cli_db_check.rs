@@ -353,14 +353,19 @@ async fn the_catalogue_is_listed() {
 #[tokio::test]
 async fn a_replica_or_read_only_database_is_told() {
     let database = Database::migrated(Engine::Postgres).await;
-    let sql = format!(
-        "ALTER DATABASE {} SET default_transaction_read_only = on",
-        database.name()
-    );
-    database.execute(&sql).await;
-    assert_status(&check(&database.dlc()).await, "SRV007", "warn");
-    let refused = database.dlc().run(&["migrate", "down", "--yes"]).await;
-    refused.assert_error(1, "SRV007 writable primary: read-only by default_transaction_read_only");
+    let name = database.name();
+    for whose in [format!("DATABASE {name}"), format!("ROLE dlc_test IN DATABASE {name}")] {
+        let sql = format!("ALTER {whose} SET default_transaction_read_only = on");
+        database.execute(&sql).await;
+        let checked = check(&database.dlc()).await;
+        assert_status(&checked, "SRV007", "warn");
+        let refused = database.dlc().run(&["migrate", "down", "--yes"]).await;
+        refused.assert_error(1, "SRV007 writable primary: read-only by default_transaction_read_only");
+        // The hint is pasted by somebody whose sessions are read-only themselves.
+        let hint = finding(&checked.json(), "SRV007")["hint"].as_str().unwrap().to_owned();
+        database.execute(&hint).await;
+        assert_status(&check(&database.dlc()).await, "SRV007", "ok");
+    }
 }
 
 #[tokio::test]

@@ -159,6 +159,8 @@ pub struct ServerFacts {
     pub in_recovery: bool,
     /// `default_transaction_read_only`.
     pub read_only: bool,
+    /// Whether that is a setting of the role, in this database or in all.
+    pub read_only_by_role: bool,
     /// Whether statements of one session reach one server process, as far as a probe can tell.
     pub session_affinity: Option<bool>,
     /// Who holds the migration lock.

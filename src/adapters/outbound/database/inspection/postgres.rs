@@ -210,7 +210,9 @@ pub(super) async fn identify(session: &mut PgConnection) -> Result<(ServerFacts,
                     (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), pg_backend_pid(), \
                     quote_ident(current_database()), quote_ident(current_user), \
                     (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                                                             AND query = '<insufficient privilege>')",
+                                                             AND query = '<insufficient privilege>'), \
+                    (SELECT source IN ('user', 'database user') FROM pg_settings \
+                     WHERE name = 'default_transaction_read_only')",
         )
         .await?;
     let server = ServerFacts {
@@ -218,6 +220,7 @@ pub(super) async fn identify(session: &mut PgConnection) -> Result<(ServerFacts,
         version: row.get(1),
         in_recovery: row.get(2),
         read_only: row.get(3),
+        read_only_by_role: row.get(9),
         tls: row.get(4),
         session_affinity: None,
         migration_lock_holder: None,

@@ -220,9 +220,13 @@ pub(super) const CHECKS: &[Check] = &[
                         stops_migrations(case.options, "a replica: nothing can be written or migrated here")
                             .hint("point DATABASE_URL at the primary")
                     } else if session.read_only {
+                        // What a role has of its own counts more than what the database has.
+                        let whose = match session.read_only_by_role {
+                            true => format!("ROLE {} IN DATABASE {}", session.role, session.database),
+                            false => format!("DATABASE {}", session.database),
+                        };
                         stops_migrations(case.options, "read-only by default_transaction_read_only").hint(format!(
-                            "ALTER DATABASE {} SET default_transaction_read_only = off;",
-                            session.database
+                            "BEGIN READ WRITE; ALTER {whose} SET default_transaction_read_only = off; COMMIT;"
                         ))
                     } else {
                         Verdict::ok("yes")
@@ -248,6 +252,7 @@ mod tests {
             tls: None,
             in_recovery: false,
             read_only: false,
+            read_only_by_role: false,
             session_affinity: None,
             migration_lock_holder: None,
             database: "d".into(),
