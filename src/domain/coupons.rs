@@ -53,6 +53,20 @@ macro_rules! short_text {
 }
 
 short_text!(CouponName);
+
+impl CouponName {
+    /// Accepts the name of a coupon that is to be made: one that an address can end in.
+    ///
+    /// # Errors
+    /// When it breaks the type's rule, and for `.` and `..`.
+    pub fn parse_new(text: impl Into<String>) -> Result<Self, TextError> {
+        match Self::parse(text)? {
+            name if [".", ".."].contains(&name.as_str()) => Err(TextError::DotSegment),
+            name => Ok(name),
+        }
+    }
+}
+
 short_text!(ClaimantId);
 
 /// How many pieces of a coupon exist at first: 1 … 2,147,483,647 (S1-4: a positive `INTEGER`).
@@ -196,6 +210,8 @@ mod tests {
 
     #[test]
     fn stock_is_a_positive_32_bit_integer() {
+        assert_eq!(CouponName::parse_new(".."), Err(TextError::DotSegment));
+        assert!(CouponName::parse_new("...").is_ok());
         assert!(Stock::new(0).is_err());
         assert!(Stock::new(-1).is_err());
         assert_eq!(Stock::new(2_147_483_647).unwrap().get(), i32::MAX);

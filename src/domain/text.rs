@@ -14,6 +14,9 @@ pub enum TextError {
         /// The limit, in characters.
         max: usize,
     },
+    /// In an address these two are no names (RFC 3986 §5.2.4), percent-encoded or not.
+    #[error("must not be . or .., which no address can end in")]
+    DotSegment,
     /// PostgreSQL cannot store U+0000, and nothing good ever holds one.
     #[error("must not contain a NUL character")]
     Nul,

@@ -728,6 +728,26 @@ async fn a_directory_whose_name_is_no_utf_8_is_as_good_as_any() {
     }
 }
 
+#[tokio::test]
+async fn a_backup_whose_list_is_locked_or_read_only_comes_to_its_end() {
+    let database = Database::migrated(Engine::Postgres).await;
+    let to = directory();
+    let mut holder = PgConnection::connect(&database.url).await.unwrap();
+    holder.execute("BEGIN; LOCK TABLE backups IN SHARE MODE").await.unwrap();
+    let made = database.dlc().run(&["db", "backup", "--to", text(to.path())]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    assert!(made.stderr.contains("lock timeout"), "{made:?}");
+    holder.execute("ROLLBACK").await.unwrap();
+    database
+        .execute(&format!(
+            "ALTER DATABASE {} SET default_transaction_read_only = on",
+            database.name()
+        ))
+        .await;
+    backup(&database, to.path(), &[]).await;
+    assert_eq!(database.number("SELECT count(*) FROM backups").await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_odd_about_a_database_is_backed_up_and_verified_as_anything_else() {
     let cluster = postgres::Cluster::own("").await;

@@ -753,6 +753,24 @@ on_both_engines! {
 }
 
 #[tokio::test]
+async fn a_log_without_its_database_is_not_given_to_what_was_moved() {
+    let (source, target) = (
+        Database::migrated(Engine::Postgres).await,
+        Database::empty(Engine::Sqlite).await,
+    );
+    fill(&source).await;
+    for suffix in ["-wal", "-journal"] {
+        let log = format!("{}{suffix}", target.file().display());
+        std::fs::write(&log, "the log of something").unwrap();
+        let refused = run_move(&source, &target, &[]).await;
+        refused.assert_error(1, "the log of a database that is not");
+        assert!(!target.file().exists());
+        std::fs::remove_file(log).unwrap();
+    }
+    assert_eq!(run_move(&source, &target, &[]).await.code, 0);
+}
+
+#[tokio::test]
 async fn a_target_that_somebody_writes_to_is_busy() {
     let (source, target) = (
         Database::migrated(Engine::Postgres).await,

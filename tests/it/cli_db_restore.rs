@@ -609,6 +609,64 @@ async fn a_database_that_is_replaced_keeps_what_it_has_beside_its_contents() {
     assert_eq!(rows(&target).await, rows(&source).await);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_make_in_an_empty_database_during_a_restore_stays_theirs() {
+    let (source, _to, file) = backed_up(Engine::Postgres).await;
+    let programs = postgres::programs();
+    let version = std::process::Command::new(programs.join("pg_restore"))
+        .arg("--version")
+        .output()
+        .unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let wait = format!(
+        "touch $(dirname $0)/begun; until [ -e $(dirname $0)/go ]; do sleep 0.02; done; exec {}/pg_restore \"$@\"",
+        programs.display()
+    );
+    let migrate = async |target: &Database| {
+        assert_eq!(target.dlc().run(&["migrate", "up"]).await.code, 0);
+        assert_eq!(
+            target
+                .dlc()
+                .run(&["coupon", "create", "precious", "--amount", "100"])
+                .await
+                .code,
+            0
+        );
+    };
+    // The restore fails, because its tables are there; or it is found out only at its end that there is one too many.
+    for (words, is_migrated) in [("already exists", true), ("is none of the backup's", false)] {
+        let target = Target::empty(Engine::Postgres).await;
+        let slow = fake("pg_restore", version.trim(), &wait);
+        let restoring = dlc(&source).env("DLC_BACKUP__PROGRAMS", text(slow.path()));
+        let restoring = restoring.start(&["db", "restore", text(&file), "--into", &target.database.url]);
+        let started = std::time::Instant::now();
+        while !slow.path().join("begun").exists() {
+            assert!(
+                started.elapsed() < std::time::Duration::from_secs(60),
+                "{}",
+                restoring.said()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        if is_migrated {
+            migrate(&target.database).await;
+        } else {
+            target
+                .database
+                .execute("CREATE TABLE precious AS SELECT 'mine' AS t")
+                .await;
+        }
+        std::fs::write(slow.path().join("go"), "").unwrap();
+        restoring.finished().await.assert_error(1, words);
+        let kept = if is_migrated { "coupons" } else { "precious" };
+        assert_eq!(
+            target.database.number(&format!("SELECT count(*) FROM {kept}")).await,
+            1,
+            "{words}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_prepared_transaction_is_told_before_anything_is_restored() {
     let (source, _to, file) = backed_up(Engine::Postgres).await;
@@ -628,7 +686,7 @@ async fn a_prepared_transaction_is_told_before_anything_is_restored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_ended_during_a_long_restore_is_no_reason_to_fail_or_to_leave_anything() {
     // Whoever is idle for as long as a restore of this takes is ended by the server.
-    let cluster = postgres::Cluster::own("-c idle_session_timeout=400ms").await;
+    let cluster = postgres::Cluster::own("-c idle_session_timeout=1s").await;
     let at = |name: &str| Database::at(Engine::Postgres, &cluster.url(name));
     for name in ["source", "target"] {
         cluster.execute("postgres", &format!("CREATE DATABASE {name}")).await;
@@ -647,7 +705,7 @@ async fn a_session_that_is_ended_during_a_long_restore_is_no_reason_to_fail_or_t
     let slow = fake(
         "pg_restore",
         version.trim(),
-        &format!("sleep 1; exec {programs}/pg_restore \"$@\""),
+        &format!("sleep 2; exec {programs}/pg_restore \"$@\""),
     );
     // Ends every other session.
     let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";

@@ -202,6 +202,33 @@ async fn whoever_waits_for_the_lock_says_for_whom_and_gives_up_with_3() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_the_lock_is_not_ended_as_an_idle_session() {
+    use sqlx::{AssertSqlSafe, Connection, Executor};
+    let database = Database::empty(Engine::Postgres).await;
+    let idle = format!("ALTER DATABASE {} SET idle_session_timeout = '1s'", database.name());
+    database.execute(&idle).await;
+    let mut holder = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    let lock = i64::from_be_bytes(*b"dlc_migr");
+    let hold = format!("SET idle_session_timeout = 0; BEGIN; SELECT pg_advisory_xact_lock({lock})");
+    holder.execute(AssertSqlSafe(hold)).await.unwrap();
+    let waiting = database.dlc().start(&["migrate", "up"]);
+    waiting.until_said("waiting for the migration lock").await;
+    let long = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dlc%' \
+                AND state = 'idle' AND now() - state_change > interval '2 s'";
+    let started = std::time::Instant::now();
+    while database.number(long).await == 0 {
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(10),
+            "{}",
+            waiting.said()
+        );
+    }
+    holder.execute("ROLLBACK").await.unwrap();
+    let finished = waiting.finished().await;
+    assert_eq!(finished.code, 0, "{finished:?}");
+}
+
+#[tokio::test]
 async fn a_writer_of_the_sqlite_file_is_waited_for_and_then_given_up_on_with_3() {
     use sqlx::{Connection, Executor};
     let database = Database::migrated(Engine::Sqlite).await;

@@ -8,10 +8,12 @@ use dlc::{
         audit::{Act, Action, Actor, Caller},
         freshness::Freshness,
         greetings::{GreetingRepository, NewGreeting},
+        idempotency::{Keyed, KeyedRequest},
         sessions::{SessionRepository, SignInVerdict, TypedName},
         users::{NewUser, UserChanged, UserCreation, UserFilter, UserRepository},
     },
     domain::{
+        greetings::Greeting,
         sessions::SessionId,
         users::{ProfileText, User, UserChange, UserId, Username},
     },
@@ -348,9 +350,11 @@ on_both_engines! {
             accounts.here.sign_in(&user, name, at(1)).await;
             accounts.here.users.allow_reset(user.id, &secret(name), at(99), &act(at(1))).await.unwrap();
             accounts.here.users.change(user.id, None, &goal("x"), &act(at(1))).await.unwrap();
-            for _ in 0..3 {
+            for n in 0..3 {
                 let greeting = NewGreeting { user: Some(user.id), message: "hi".to_owned(), context: None, created_at: at(2) };
-                accounts.here.greetings.record(&greeting, None).await.unwrap();
+                let request = KeyedRequest { principal: user.id.to_string(), route: "r", key: n.to_string(), content: String::new() };
+                let keyed = Keyed { request, answer: |greeting: &Greeting| greeting.message.clone() };
+                accounts.here.greetings.record(&greeting, Some(&keyed)).await.unwrap();
             }
             if let Some(seconds) = deleted {
                 accounts.here.users.delete(user.id, &act(at(seconds))).await.unwrap();
@@ -370,7 +374,7 @@ on_both_engines! {
         assert_eq!(users.purge(at(30), 9, &act(at(40))).await.unwrap(), 0);
         assert_eq!(users.count_purgeable(at(30)).await.unwrap(), 0);
         assert_eq!(ids(&users.page(UserFilter::All, None, 9, Freshness::Current).await.unwrap()), all[2..]);
-        for (table, left) in [("greet_history", 6), ("sessions", 2), ("refresh_tokens", 2), ("password_resets", 2), ("token_versions", 1)] {
+        for (table, left) in [("greet_history", 6), ("idempotency_keys", 6), ("sessions", 2), ("refresh_tokens", 2), ("password_resets", 2), ("token_versions", 1)] {
             assert_eq!(accounts.count(table).await, left, "{table}");
         }
         assert_eq!(accounts.count("audit_events").await, before + 1);

@@ -248,3 +248,32 @@ on_both_engines! {
         assert_eq!(server.get("/readyz").await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_file_that_dlc_makes_is_its_owners_alone_and_another_one_keeps_its_mode() {
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let beside = |file: &Path, suffix: &str| PathBuf::from(format!("{}{suffix}", file.display()));
+    let database = Database::empty(Engine::Sqlite).await;
+    let file = database.file().to_owned();
+    let server = Server::start(database).await;
+    for suffix in ["", "-wal", "-shm"] {
+        assert_eq!(mode(&beside(&file, suffix)), 0o600, "{suffix}");
+    }
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let database = server.stopped().await;
+    let server = Server::start(database).await;
+    assert_eq!(mode(&file), 0o640);
+    assert_eq!(server.stop().await.code, 0);
+}
+
+#[tokio::test]
+async fn a_file_with_two_names_is_told_by_the_doctor() {
+    let database = Database::migrated(Engine::Sqlite).await;
+    let file = database.file();
+    std::fs::hard_link(&file, file.with_file_name("second.db")).unwrap();
+    let checked = database.dlc().run(&["db", "check", "--only", "SQL001"]).await;
+    assert_eq!(checked.code, 69, "{checked:?}");
+    assert!(checked.stdout.contains("is one of 2 names of its file"), "{checked:?}");
+    std::fs::remove_file(file.with_file_name("second.db")).unwrap();
+    assert_eq!(database.dlc().run(&["db", "check", "--only", "SQL001"]).await.code, 0);
+}

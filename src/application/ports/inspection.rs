@@ -203,6 +203,8 @@ pub struct ReplicaFacts {
 /// A SQLite file and what it tells.
 #[derive(Clone, Debug)]
 pub struct SqliteFacts {
+    /// How many names the file has (hard links).
+    pub names: u64,
     /// The file.
     pub path: String,
     /// Its size in bytes; `None` when it does not exist.

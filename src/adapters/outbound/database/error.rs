@@ -146,6 +146,8 @@ fn database_failure(error: &dyn DatabaseError) -> ConnectFailure {
         "53300" => ConnectFailure::TooManyConnections,
         "57P03" => ConnectFailure::StartingUp,
         "57P01" | "57P02" => ConnectFailure::ShuttingDown,
+        // idle_session_timeout, transaction_timeout
+        "57P05" | "25P04" => ConnectFailure::Lost,
         "55000" => ConnectFailure::NotAccepting,
         "08P01" if error.message().contains("startup parameter") => ConnectFailure::Pooler,
         // A pooler that lends a connection per transaction and does not know of prepared statements: what one client
@@ -261,6 +263,11 @@ pub(crate) fn is_missing_table(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(e) => e.code().as_deref() == Some("42P01") || e.message().starts_with("no such table"),
         _ => false,
     }
+}
+
+/// Whether others use what was to be changed (object_in_use); its words are in the server's language.
+pub(crate) fn is_in_use(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(e) if e.code().as_deref() == Some("55006"))
 }
 
 /// What an error of SQLite's is that did not come by the usual driver, and its words.

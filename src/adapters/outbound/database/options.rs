@@ -5,7 +5,9 @@
 
 use std::{
     ffi::OsString,
+    fs::OpenOptions,
     io::Read,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -162,6 +164,9 @@ impl DatabaseOptions {
         let path = self.sqlite_path()?;
         if !self.file_exists()? {
             self.prepare_directory(path)?;
+            if self.url.may_create() {
+                make_private(path);
+            }
         }
         // FULL: a commit that was acknowledged survives a power cut; group commit pays for the sync.
         Ok(sqlite_options(path)
@@ -298,6 +303,12 @@ pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .log_slow_statements(LevelFilter::Warn, SLOW_STATEMENT)
 }
 
+/// Makes an empty file for its owner alone, as the backups are that hold the same; SQLite gives the files beside it the same mode.
+/// Whatever stands in the way, SQLite says it in a moment.
+fn make_private(path: &Path) {
+    drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
+}
+
 /// The directory that a file is in.
 pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent()
@@ -310,6 +321,14 @@ pub(crate) fn companion(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(suffix);
     PathBuf::from(name)
+}
+
+/// The log of a database that is not there: it would be read as that of whatever takes its name.
+pub(crate) fn log_left_beside(path: &Path) -> Option<PathBuf> {
+    ["-wal", "-journal"]
+        .map(|suffix| companion(path, suffix))
+        .into_iter()
+        .find(|log| log.exists())
 }
 
 /// Whether the file is in write-ahead mode (byte 18 of its header; 2) and no connection has it open.

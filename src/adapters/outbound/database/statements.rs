@@ -41,6 +41,7 @@ impl Statement {
     };
     pub(crate) const SELECT_KEYS: Self = Self::on("SELECT", "idempotency_keys", "SELECT idempotency_keys");
     pub(crate) const INSERT_KEYS: Self = Self::on("INSERT", "idempotency_keys", "INSERT idempotency_keys");
+    pub(crate) const DELETE_KEYS: Self = Self::on("DELETE", "idempotency_keys", "DELETE idempotency_keys");
     pub(crate) const UPDATE_COUPONS: Self = Self::on("UPDATE", "coupons", "UPDATE coupons");
     pub(crate) const SELECT_USERS: Self = Self::on("SELECT", "users", "SELECT users");
     pub(crate) const INSERT_USERS: Self = Self::on("INSERT", "users", "INSERT users");

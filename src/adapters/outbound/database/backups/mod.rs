@@ -46,7 +46,6 @@ use self::{files::Part, server::Server};
 use crate::{
     error,
     options::{DatabaseOptions, companion},
-    session::Session,
 };
 
 pub use programs::ProgramPlaces;
@@ -114,11 +113,17 @@ impl SqlBackups {
                 .map_err(|e| e.to_string())?
             }
             Engine::Postgres => {
-                let session = self.options.postgres_session().await.map_err(|e| e.cause)?;
-                let mut session = Session::Postgres(session);
-                let noted = session.rows(postgres, values).await;
+                let mut session = self.server().session().await.map_err(|e| e.to_string())?;
+                let noted = async {
+                    // The backup is there: nobody waits long to be told so.
+                    session.execute("BEGIN; SET LOCAL lock_timeout = '5s'").await?;
+                    let rows = session.rows(postgres, values).await?;
+                    session.execute("COMMIT").await?;
+                    Ok(!rows.is_empty())
+                }
+                .await;
                 session.close().await;
-                noted.map(|rows| !rows.is_empty()).map_err(|e| error::words(&e))
+                noted.map_err(|e: sqlx::Error| error::words(&e))
             }
         }
     }

@@ -16,7 +16,7 @@ use super::{
     programs,
     running::Run,
     scratch::{Scratch, TRIAL},
-    server::{NO_EXTENSION, OWN_SCHEMAS, Server},
+    server::{NO_EXTENSION, OWN_SCHEMAS, Server, quoted},
 };
 use crate::session::Session;
 
@@ -195,7 +195,7 @@ impl Server<'_> {
         let filler = self.filler(&mut session, manifest).await?;
         match self.occupied(&mut session).await? {
             None => {
-                self.restore_into_nothing(session, &filler, request, acceptable, observer)
+                self.restore_into_nothing(session, &filler, request, manifest, acceptable, observer)
                     .await
             }
             Some(contents) if !request.replace => Err(BackupError::NotEmpty {
@@ -211,6 +211,7 @@ impl Server<'_> {
         mut session: Session,
         filler: &Filler,
         request: &RestoreRequest,
+        manifest: &Manifest,
         acceptable: Acceptable<'_>,
         observer: &Observer,
     ) -> Result<(), BackupError> {
@@ -218,16 +219,47 @@ impl Server<'_> {
         self.assert_unused(&mut session).await?;
         // What is there already stays there, whatever happens.
         let there = self.text(&mut session, emptying::NAMES_OF_WHAT_STAYS).await?;
-        let verdict = match self.fill(filler, &request.file, &[], observer).await {
-            Ok(()) => self.look(observer).await.and_then(|found| acceptable(&found)),
-            Err(e) => Err(e),
-        };
+        let filled = self.fill(filler, &request.file, &[], observer).await;
+        if filled.is_err() {
+            session = self.revived(session).await?;
+            // It is one transaction, so that none of this is the restore's, unless that was kept in the very moment in which it ended.
+            if let Some(found) = self.occupied(&mut session).await? {
+                tracing::warn!("{found} is there now, and stays: look whose it is");
+            }
+            session.close().await;
+            return filled;
+        }
+        let verdict = self.look(observer).await.and_then(|found| acceptable(&found));
         if verdict.is_err() {
             session = self.revived(session).await?;
-            self.execute(&mut session, &emptying::empty_again(&there)).await?;
+            match self.others(&mut session, manifest).await? {
+                None => self.execute(&mut session, &emptying::empty_again(&there)).await?,
+                Some(others) => tracing::warn!("what was restored stays there, because it is used already: {others}"),
+            }
         }
         session.close().await;
         verdict
+    }
+
+    /// Who uses a database that was empty a moment ago, or what they have made there.
+    async fn others(&self, session: &mut Session, manifest: &Manifest) -> Result<Option<String>, BackupError> {
+        if let Err(BackupError::InUse { by, .. }) = self.assert_unused(session).await {
+            return Ok(Some(by));
+        }
+        let own: Vec<String> = manifest
+            .contents
+            .tables
+            .keys()
+            .map(|name| format!("'{}'", quoted(name)))
+            .collect();
+        let sql = format!(
+            "SELECT string_agg(format('%s.%s', n.nspname, c.relname), ', ') \
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind = 'r' AND {OWN_SCHEMAS} AND {NO_EXTENSION} \
+               AND format('%s.%s', n.nspname, c.relname) NOT IN ('', {})",
+            own.join(", ")
+        );
+        session.text(&sql, &[]).await.map_err(|e| self.failed(&e))
     }
 }
 

@@ -78,8 +78,7 @@ impl Server<'_> {
                 continue;
             };
             drop(session.execute("ROLLBACK").await);
-            // object_in_use
-            if error::words(&e).contains("is being accessed by other users") {
+            if error::is_in_use(&e) {
                 return Err(self.in_use("somebody has connected meanwhile".to_owned()));
             }
             return Err(self.failed(&e));

@@ -35,7 +35,7 @@ use sha2::{Digest, Sha256};
 use super::files::{self, Part};
 use crate::{
     error,
-    options::{companion, directory_of},
+    options::{companion, directory_of, log_left_beside},
     schema::history::OWN_TABLES,
     url::DatabaseUrl,
 };
@@ -282,13 +282,8 @@ fn is_there(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.len() > 0)
 }
 
-/// A log without its database would be read as that of whatever takes its name.
 fn left_beside(path: &Path) -> Option<String> {
-    ["-wal", "-journal"]
-        .into_iter()
-        .map(|suffix| companion(path, suffix))
-        .find(|log| log.exists())
-        .map(|log| format!("{} is there, the log of a database that is not", log.display()))
+    log_left_beside(path).map(|log| format!("{} is there, the log of a database that is not", log.display()))
 }
 
 /// The tables of a file, in words; a look that leaves nothing.

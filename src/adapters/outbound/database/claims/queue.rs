@@ -141,6 +141,8 @@ impl Queue {
             Entry::Occupied(line) => line.into_mut(),
             Entry::Vacant(place) => place.insert(Line::default()),
         };
+        // A line that is neither empty nor served is in `ready` already, and stays there when all of it has gone away.
+        let is_ready = line.claims.is_empty() && !line.is_served;
         if line.claims.len() >= self.limits.line {
             // Whoever has gone away takes no room from whoever is there.
             let before = line.claims.len();
@@ -150,7 +152,6 @@ impl Queue {
                 return Err(Full);
             }
         }
-        let is_ready = line.claims.is_empty() && !line.is_served;
         if is_ready {
             state.ready.push_back(waiting.claim.coupon.clone());
         }
@@ -384,6 +385,17 @@ mod tests {
         assert_eq!(group.claims.len(), 4);
         callers.come(&queue, "third", 4);
         assert!(queue.push(callers.claim("third")).is_err());
+    }
+
+    #[test]
+    fn a_line_whose_callers_have_all_gone_away_is_served_once() {
+        let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
+        callers.come(&queue, "hot", 5);
+        callers.answers.clear();
+        callers.come(&queue, "hot", 1);
+        assert_eq!(next(&queue).unwrap().claims.len(), 1);
+        callers.come(&queue, "hot", 1);
+        assert!(next(&queue).is_none(), "another lane has it");
     }
 
     #[test]

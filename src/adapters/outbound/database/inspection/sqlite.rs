@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -112,6 +113,7 @@ pub(super) fn outside(path: &Path) -> SqliteFacts {
     SqliteFacts {
         path: path.display().to_string(),
         size: fs::metadata(path).ok().map(|metadata| metadata.len()),
+        names: fs::metadata(path).map_or(0, |metadata| metadata.nlink()),
         is_file: fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
         // Whoever has the file open has both; looking with the log alone would make the other one.
         left_log: companion(path, "-wal").exists() && !companion(path, "-shm").exists(),

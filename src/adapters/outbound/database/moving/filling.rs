@@ -30,7 +30,13 @@ use super::{
     structure::{self, Table},
     survey::{Meter, Survey},
 };
-use crate::{error, migrator::SqlMigrator, options::DatabaseOptions, session::Session, url::DatabaseUrl};
+use crate::{
+    error,
+    migrator::SqlMigrator,
+    options::{DatabaseOptions, log_left_beside},
+    session::Session,
+    url::DatabaseUrl,
+};
 
 /// Pieces on their way between two threads: enough that neither waits for the other's hiccups.
 const ON_THE_WAY: usize = 16;
@@ -124,6 +130,14 @@ impl SqlMover {
             return fill_file(session, path, plan, found, false, observer).await;
         }
         self.target.prepare_directory(&path)?;
+        let no_log = || match log_left_beside(&path) {
+            Some(log) => Err(MoveError::NotEmpty(vec![format!(
+                "{} is there, the log of a database that is not",
+                log.display()
+            )])),
+            None => Ok(()),
+        };
+        no_log()?;
         let cannot = |why: &std::io::Error| {
             let cause = format!(
                 "a folder beside {} cannot be made or used: {}",
@@ -141,6 +155,7 @@ impl SqlMover {
         options.url = DatabaseUrl::of_file(&file);
         self.migrate(&options).await?;
         let took = fill_file(session, file, plan, found, true, observer).await?;
+        no_log()?;
         workshop.deliver().map_err(|why| match why.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 MoveError::TargetBusy(format!("somebody else has made {} in the meantime", path.display()))

@@ -19,7 +19,7 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, Quer
 use crate::{
     accounts, audit,
     connection::Database,
-    entity::{greet_history, users},
+    entity::{greet_history, idempotency_keys, users},
     error,
     statements::Statement as Kind,
     statistics::Operation,
@@ -97,6 +97,11 @@ async fn purge(transaction: Transaction, before: DateTime<Utc>, limit: u32, act:
             .filter(greet_history::Column::UserId.is_in(ids.iter().copied()))
             .exec(connection);
         Kind::DELETE_GREET_HISTORY.traced(engine, delete).await?;
+        // Answers that are kept for a retry tell names and greetings again.
+        let delete = idempotency_keys::Entity::delete_many()
+            .filter(idempotency_keys::Column::Principal.is_in(ids.iter().map(ToString::to_string)))
+            .exec(connection);
+        Kind::DELETE_KEYS.traced(engine, delete).await?;
         // What is beside the accounts goes with them.
         let delete = users::Entity::delete_many()
             .filter(users::Column::Id.is_in(ids.iter().copied()))

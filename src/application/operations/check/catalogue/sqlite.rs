@@ -63,6 +63,13 @@ pub(super) const CHECKS: &[Check] = &[
                     return Verdict::fail(format!("{} is no file", sqlite.path))
                         .hint("correct the path in DATABASE_URL");
                 }
+                if sqlite.names > 1 {
+                    return Verdict::fail(format!(
+                        "{} is one of {} names of its file, and SQLite looks for its log under each of them",
+                        sqlite.path, sqlite.names
+                    ))
+                    .hint("what was written by another name is not seen by this one: keep one name (hard links)");
+                }
                 if sqlite.left_log {
                     return Verdict::warn(format!(
                         "{}: a process that was killed left its log; nobody looked inside, which would leave a file",
@@ -285,6 +292,7 @@ mod tests {
         let mut file = SqliteFacts {
             path: "x.db".into(),
             size: Some(1),
+            names: 1,
             is_file: true,
             left_log: false,
             wal_size: None,

@@ -22,6 +22,7 @@ use crate::{
 
 /// The first pause after a table was not to be had; it doubles.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often it is made sure during a long statement that the lock is still held.
 const LOCK_PING: Duration = Duration::from_secs(30);
 /// How often the fence is tried.
@@ -37,6 +38,7 @@ pub(super) async fn run(run: &Run<'_>) -> Result<Vec<MigrationStep>, MigrateErro
         return Ok(Vec::new());
     }
     preflight(&mut session, run, &plan).await?;
+    be_patient(&mut session, run).await?;
     let mut lock = Lock::acquire(run).await?;
     let result = run_locked(&mut session, &mut lock, run, &plan).await;
     session.close().await;
@@ -77,12 +79,24 @@ async fn connect(options: &DatabaseOptions) -> Result<Session, MigrateError> {
     Ok(session)
 }
 
+/// Lets the session lie idle while a lock or a table is waited for, whatever its role has by default. Behind a pooler it is somebody
+/// else's meanwhile.
+async fn be_patient(session: &mut Session, run: &Run<'_>) -> Result<(), MigrateError> {
+    if run.migrator.options.pooler == Pooler::PgBouncer {
+        return Ok(());
+    }
+    // Older servers do not know it.
+    let patient = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
+    session.execute(patient).await.map_err(|e| error::migrate(&e, None))
+}
+
 /// Holds the lock for something that is no run of migrations.
 pub(super) async fn with_lock<T>(
     run: &Run<'_>,
     task: impl AsyncFnOnce(&mut Session) -> Result<T, MigrateError>,
 ) -> Result<T, MigrateError> {
     let mut session = connect(&run.migrator.options).await?;
+    be_patient(&mut session, run).await?;
     let mut lock = Lock::acquire(run).await?;
     let result = async {
         let failed = |e: sqlx::Error| error::migrate(&e, None);
@@ -276,7 +290,7 @@ impl Runner<'_> {
 
     /// Lets those pass who have queued behind a lock that was waited for.
     async fn pause(&self, tried: u32, blockers: Vec<String>) {
-        let pause = RETRY_PAUSE * 2_u32.saturating_pow(tried - 1);
+        let pause = (RETRY_PAUSE * 2_u32.saturating_pow((tried - 1).min(16))).min(LONGEST_PAUSE);
         self.run.observer.observe(&MigrationEvent::Retrying {
             name: self.work.name.clone(),
             blockers,

@@ -66,15 +66,16 @@ impl Watch {
     }
 
     pub(super) fn step(&self, step: usize, of: usize, name: &str) {
-        self.change(|seen| seen.step = (step, of, name.to_owned()));
-    }
-
-    /// The server process to look after; what was seen before is forgotten.
-    pub(super) fn backend(&self, pid: String) {
         self.change(|seen| {
-            seen.backend = Some(pid);
+            seen.step = (step, of, name.to_owned());
             seen.blockers.clear();
         });
+    }
+
+    /// The server process to look after. Who was in the way of this step before is remembered: at the next try a look may come too
+    /// late to see them again.
+    pub(super) fn backend(&self, pid: String) {
+        self.change(|seen| seen.backend = Some(pid));
     }
 
     pub(super) fn blockers(&self) -> Vec<String> {
