@@ -337,7 +337,7 @@ on_both_engines! {
         refused.assert_problem(400, "validation_failed");
         assert_eq!(refused.body["errors"][0]["field"], "password");
         server.login("ada", &"x".repeat(128)).await.assert_problem(401, "invalid_credentials");
-        // Of one that is far longer nothing is waited for.
+        // Of one that is far longer the end is not waited for.
         let head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10485760\r\n\r\n";
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         let said = format!("{head}{{\"username\":\"ada\",\"password\":\"{}", "x".repeat(1_000));

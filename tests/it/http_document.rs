@@ -137,5 +137,17 @@ async fn the_explorer_comes_from_the_binary_alone() {
         .header("accept-encoding", "gzip");
     let short = short.send().await.unwrap();
     assert_eq!(short.headers()["content-encoding"], "gzip");
+    // Other bytes that say the same have a weak tag, and either is known again.
+    let (tag, weak) = (
+        page.header("etag"),
+        short.headers()["etag"].to_str().unwrap().to_owned(),
+    );
+    assert_eq!(weak, format!("W/{tag}"));
+    for known in [tag, &weak, "*", &format!("\"other\", {weak}")] {
+        let again = server
+            .request(reqwest::Method::GET, "/docs")
+            .header("if-none-match", known);
+        assert_eq!(server.send(again).await.status, 304, "{known}");
+    }
     assert!(short.bytes().await.unwrap().len() < 600_000);
 }

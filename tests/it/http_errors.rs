@@ -2,7 +2,10 @@
 
 use reqwest::Method;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::harness::{Database, Engine, Server, on_both_engines};
 
@@ -23,7 +26,7 @@ async fn a_wrong_method_is_405_and_says_which_are_allowed() {
         (Method::DELETE, "/api/v1/coupons", "GET, HEAD, POST"),
         (Method::DELETE, "/api/v1/coupons/c/claims", "GET, HEAD, POST"),
         (Method::PUT, "/api/v1/coupons/c", "GET, HEAD"),
-        (Method::GET, "/api/coupons/claim", "POST"),
+        (Method::PUT, "/api/coupons/claim", "GET, HEAD, POST"),
         (Method::POST, "/docs", "GET, HEAD"),
         (Method::POST, "/metrics", "GET, HEAD"),
     ] {
@@ -97,6 +100,89 @@ async fn a_body_of_one_mebibyte_is_read_and_one_byte_more_is_413() {
     post(body(1024 * 1024 + 1).into())
         .await
         .assert_problem(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn whoever_sends_far_too_much_hears_so_and_goes_on_with_the_same_connection() {
+    let server = server().await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let head =
+        |more: &str| format!("POST /api/coupons HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{more}\r\n");
+    // All of it is sent before anything is read, by its length and in pieces.
+    let body = vec![b'x'; 5 * 1024 * 1024];
+    let by_length = head(&format!("content-length: {}\r\n", body.len())).into_bytes();
+    let piece = [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+    let in_pieces = head("transfer-encoding: chunked\r\n").into_bytes();
+    for request in [[by_length, body].concat(), [in_pieces, piece].concat()] {
+        stream.write_all(&request).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+    // Whoever asks first has sent nothing: another request cannot follow.
+    let asking = head("content-length: 5242880\r\nexpect: 100-continue\r\n");
+    stream.write_all(asking.as_bytes()).await.unwrap();
+    let answer = answer(&mut stream).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("connection: close"),
+        "{answer}"
+    );
+}
+
+/// The head of the next answer, and whatever of its body came with it.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&read).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .split("content-length: ")
+                .nth(1)
+                .unwrap()
+                .split("\r\n")
+                .next()
+                .unwrap();
+            if body.len() >= length.parse().unwrap() {
+                return text;
+            }
+        }
+        let mut piece = [0; 4096];
+        let length = stream.read(&mut piece).await.unwrap();
+        assert_ne!(length, 0, "{text}");
+        read.extend_from_slice(&piece[..length]);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_body_full_of_mistakes_is_short() {
+    let server = server().await;
+    let long = "k".repeat(500_000);
+    let many: String = (0..50_000).map(|n| format!(r#""k{n}":1,"#)).collect();
+    for body in [
+        format!(r#"{{"{long}":1}}"#),
+        format!(r#"{{{many}"name":"c","amount":1}}"#),
+    ] {
+        let request = server
+            .request(Method::POST, "/api/v1/coupons")
+            .header("content-type", "application/json");
+        let refused = server.send(request.body(body)).await;
+        refused.assert_problem(400, "validation_failed");
+        assert!(refused.text.len() < 4_000, "{} bytes", refused.text.len());
+    }
+    let huge = server.post("/api/v1/greetings", json!({"context": {"n": 0}})).await;
+    assert_eq!(huge.status, 201);
+    let request = server
+        .request(Method::POST, "/api/v1/greetings")
+        .header("content-type", "application/json");
+    let huge = server.send(request.body(r#"{"context":{"n":1e400}}"#)).await;
+    huge.assert_problem(400, "invalid_body");
+    assert!(
+        huge.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("a number in it is too large"),
+        "{huge:?}"
+    );
 }
 
 #[tokio::test]
@@ -185,7 +271,7 @@ async fn what_is_no_http_or_too_large_for_it_is_a_problem_too() {
             "malformed_request",
         ),
     ] {
-        let mut connection = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        let mut connection = TcpStream::connect(server.address()).await.unwrap();
         connection.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         // A connection that is closed on unread bytes is reset, after the answer.
@@ -281,7 +367,7 @@ async fn what_http_demands_of_a_request_is_held_against_it() {
             "unsupported_media_type",
         ),
     ] {
-        let mut connection = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        let mut connection = TcpStream::connect(server.address()).await.unwrap();
         connection
             .write_all(format!("{head}connection: close\r\n\r\n").as_bytes())
             .await

@@ -142,11 +142,15 @@ on_both_engines! {
     async fn a_greeting_that_comes_again_is_answered_again(server: Server) {
         let (ada, eve) = (server.person("ada").await, server.person("eve").await);
         let keyed = |body: Value| server.request(Method::POST, GREETINGS).header("idempotency-key", "k").json(&body);
-        let body = json!({"name": "Eve", "context": {"a": 1.5}});
+        let body = json!({"name": "Eve", "context": {"a": 1.5, "b": {"c": 1, "d": 2}}});
+        let reordered = r#"{"context": {"b": {"d": 2, "c": 1}, "a": 1.5}, "name": "Eve"}"#;
         let first = server.send(keyed(body.clone()).bearer_auth(&ada.access_token)).await;
         let again = server.send(keyed(body.clone()).bearer_auth(&ada.access_token)).await;
         assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "{again:?}");
         assert_eq!((&again.body, again.header("location")), (&first.body, first.header("location")));
+        let same = server.request(Method::POST, GREETINGS).header("idempotency-key", "k").bearer_auth(&ada.access_token);
+        let same = server.send(same.header("content-type", "application/json").body(reordered)).await;
+        assert_eq!((same.status, same.header("idempotency-replayed")), (201, "true"), "{same:?}");
         let other = server.send(keyed(json!({"name": "Eve"})).bearer_auth(&ada.access_token)).await;
         other.assert_problem(422, "idempotency_key_reused");
         // Other people's keys are other keys, and nobody's are nobody's.

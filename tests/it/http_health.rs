@@ -126,7 +126,7 @@ on_both_engines! {
             if metrics.contains("dlc_check_status{") {
                 break metrics;
             }
-            assert!(started.elapsed() < std::time::Duration::from_secs(20), "{metrics}");
+            assert!(started.elapsed() < std::time::Duration::from_secs(60), "{metrics}");
         };
         assert!(metrics.contains("dlc_check_status{id=\"MIG001\",layer=\"migrations\"} 0\n"), "{metrics}");
         assert!(metrics.contains("dlc_check_status{id=\"BAK001\",layer=\"health\"} 3\n"), "{metrics}");

@@ -137,7 +137,7 @@ struct ChangeUserBody {
     /// What its owner works towards: 1–2000 characters, not blank.
     #[oai(nullable)]
     current_goal: MaybeUndefined<LongText>,
-    /// Whether its owner administrates; `null` leaves it as it is. Whoever does not any more has to sign in again.
+    /// Whether its owner administrates; `null` leaves it as it is. Whoever does not any more has to renew the access token.
     #[oai(nullable)]
     is_admin: Option<bool>,
 }
@@ -263,9 +263,12 @@ problems!(FindUserProblem {
 });
 
 problems!(ReachUserProblem {
+    400 => "`validation_failed`: the path is not percent-encoded UTF-8",
     401 => "`authentication_required`, `invalid_token`",
     403 => "`not_allowed`: this is for administrators",
     404 => "`user_not_found`",
+    408 => "`body_timeout`: the body did not come in time",
+    413 => "`body_too_large`",
     429 => "`rate_limited`: ask again after `Retry-After` seconds",
     500 => "`internal_error`",
     503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `overloaded`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",
@@ -288,6 +291,7 @@ problems!(ChangeUserProblem {
 });
 
 problems!(DeleteUserProblem {
+    400 => "`validation_failed`: the path is not percent-encoded UTF-8",
     401 => "`authentication_required`, `invalid_token`",
     403 => "`not_allowed`: this is for administrators",
     404 => "`user_not_found`: there is none, or it is deleted",

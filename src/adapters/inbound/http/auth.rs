@@ -190,6 +190,8 @@ problems!(RefreshProblem {
 
 problems!(LogoutProblem {
     401 => "`authentication_required`, `invalid_token`",
+    408 => "`body_timeout`: the body did not come in time",
+    413 => "`body_too_large`",
     429 => "`rate_limited`: ask again after `Retry-After` seconds",
     500 => "`internal_error`",
     503 => "`database_unavailable`, `database_timeout`, `database_conflict`, `overloaded`, `request_timeout`, `starting`: ask again after `Retry-After` seconds",

@@ -3,6 +3,8 @@
 //! poem-openapi's own payload stops at the first of them, does not say which it is, and repeats what it found there: a password,
 //! for example. What a field's text or number must be like is the domain's to say (`fields`).
 
+use std::borrow::Cow;
+
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -18,6 +20,10 @@ use super::{
 };
 
 const CONTENT_TYPE: &str = "application/json";
+/// Faults of one body that are named; an answer must not be longer than what it answers.
+const MOST_FAULTS: usize = 20;
+/// Characters of a field's name that are repeated.
+const LONGEST_NAME: usize = 64;
 
 /// A body that was read as a `T`.
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -77,7 +83,11 @@ fn no_json(bytes: &[u8], error: &serde_json::Error) -> Problem {
     if bytes.is_empty() {
         Problem::invalid_body("there is none; send a JSON object")
     } else {
-        Problem::invalid_body(&format!("it is no JSON: {error}"))
+        let words = error.to_string();
+        match words.strip_prefix("number out of range") {
+            Some(place) => Problem::invalid_body(&format!("a number in it is too large{place}")),
+            None => Problem::invalid_body(&format!("it is no JSON: {words}")),
+        }
     }
 }
 
@@ -116,9 +126,22 @@ fn faults<T: ParseFromJSON>(body: &Map<String, Value>) -> Vec<FieldError> {
     let unknown = body
         .keys()
         .filter(|field| document::is_closed(&T::name()) && !is_known(field));
-    judged
-        .chain(unknown.map(|field| fault(field, "is not known here")))
-        .collect()
+    let mut faults: Vec<_> = judged
+        .chain(unknown.map(|field| fault(&shortened(field), "is not known here")))
+        .take(MOST_FAULTS + 1)
+        .collect();
+    if let Some(more) = faults.get_mut(MOST_FAULTS) {
+        *more = fault("…", "and more that is not valid");
+    }
+    faults
+}
+
+/// A field's name as its sender gave it, as far as they need it to find it.
+fn shortened(field: &str) -> Cow<'_, str> {
+    match field.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &field[..end])),
+        None => Cow::Borrowed(field),
+    }
 }
 
 fn resolved<'a>(schema: &'a MetaSchemaRef, registry: &'a Registry) -> Option<&'a MetaSchema> {

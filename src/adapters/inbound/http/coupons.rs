@@ -118,7 +118,7 @@ impl Office {
         self.door.database_at_hand()?;
         let mut fields = Fields::default();
         let keyed = key.of(who, route, &body, |coupon| kept(&CouponView::from(coupon)));
-        let name = fields.take("name", CouponName::parse(body.0));
+        let name = fields.take("name", CouponName::parse_new(body.0));
         let amount = fields.take("amount", Stock::new(body.1));
         let (Some(name), Some(amount)) = (name, amount) else {
             return Err(fields.problem().into());
@@ -396,6 +396,19 @@ impl CouponAliasesApi {
             .await
     }
 
+    /// Look at the coupon whose name is claim
+    ///
+    /// As every other one; only its path is also that of another call.
+    #[oai(path = "/coupons/claim", method = "get", operation_id = "getClaimCouponAlias")]
+    async fn find_claim(
+        &self,
+        /// The `X-Dlc-Read-After` of the newest answer to a write of one's own: what is read is no older than that.
+        #[oai(name = "X-Dlc-Read-After")]
+        fresh: ReadAfter,
+    ) -> Result<Json<CouponAliasView>, FindCouponProblem> {
+        self.look("claim".to_owned(), fresh).await
+    }
+
     /// Look at a coupon and at who claimed it
     #[oai(path = "/coupons/:name", method = "get", operation_id = "getCouponAlias")]
     async fn find(
@@ -406,7 +419,13 @@ impl CouponAliasesApi {
         #[oai(name = "X-Dlc-Read-After")]
         fresh: ReadAfter,
     ) -> Result<Json<CouponAliasView>, FindCouponProblem> {
-        let (coupon, claimants) = self.0.find_with_claimants(name.0.0, fresh).await?;
+        self.look(name.0.0, fresh).await
+    }
+}
+
+impl CouponAliasesApi {
+    async fn look(&self, name: String, fresh: ReadAfter) -> Result<Json<CouponAliasView>, FindCouponProblem> {
+        let (coupon, claimants) = self.0.find_with_claimants(name, fresh).await?;
         Ok(Json(CouponAliasView {
             name: coupon.name().to_string(),
             amount: coupon.amount().get(),

@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use hyper::body::Bytes;
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
     endpoint::BoxEndpoint,
@@ -15,7 +16,7 @@ use poem_openapi::{
     registry::{MetaApi, Registry},
 };
 
-use super::{Documented, gzip};
+use super::{Documented, gzip, preconditions};
 
 /// The API's name in the document.
 pub(super) const TITLE: &str = "dlc";
@@ -143,8 +144,9 @@ fn explorer() -> String {
 /// A page that never changes while the program runs.
 struct Page {
     content_type: &'static str,
-    plain: Vec<u8>,
-    gzip: Vec<u8>,
+    // Shared by all answers: a client that takes its time holds a reference, not a copy.
+    plain: Bytes,
+    gzip: Bytes,
     etag: String,
     policy: Option<&'static str>,
 }
@@ -159,29 +161,29 @@ impl Page {
         let etag = format!("\"{VERSION}-{:x}\"", checksum(text.as_bytes()));
         Self {
             content_type,
-            plain: text.into_bytes(),
-            gzip,
+            plain: text.into(),
+            gzip: gzip.into(),
             etag,
             policy,
         }
     }
 
     fn respond(&self, request: &Request) -> Response {
+        let is_packed = gzip::is_accepted(request.headers()) && !self.gzip.is_empty();
+        // Other bytes that say the same (RFC 9110 §8.8.3.3).
+        let weak = if is_packed { "W/" } else { "" };
         let mut response = Response::builder()
-            .header(header::ETAG, &self.etag)
+            .header(header::ETAG, format!("{weak}{}", self.etag))
             .header(header::CACHE_CONTROL, "no-cache")
             .header(header::VARY, "accept-encoding");
         if let Some(policy) = self.policy {
             response = response.header(header::CONTENT_SECURITY_POLICY, policy);
         }
-        if request
-            .header(header::IF_NONE_MATCH)
-            .is_some_and(|value| value.contains(&self.etag))
-        {
+        if preconditions::is_known(request.headers(), &self.etag) {
             return response.status(StatusCode::NOT_MODIFIED).finish();
         }
         response = response.content_type(self.content_type);
-        if gzip::is_accepted(request.headers()) && !self.gzip.is_empty() {
+        if is_packed {
             response
                 .header(header::CONTENT_ENCODING, "gzip")
                 .body(self.gzip.clone())

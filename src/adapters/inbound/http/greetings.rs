@@ -260,6 +260,13 @@ fn context_of(object: &JsonObject) -> Result<GreetingContext, dlc_domain::greeti
     GreetingContext::parse(serde_json::to_string(&object.0).unwrap_or_default())
 }
 
+/// The same with its members in one order.
+fn sorted(object: &serde_json::Map<String, serde_json::Value>) -> serde_json::Value {
+    let mut value = serde_json::Value::Object(object.clone());
+    value.sort_all_objects();
+    value
+}
+
 /// The number in an answer that was kept.
 fn id_of(kept: &str) -> Option<i64> {
     let answer: serde_json::Value = serde_json::from_str(kept).ok()?;
@@ -310,7 +317,8 @@ impl GreetingsApi {
         let (who, RecordGreetingBody { name, context }) = (who.0, body.0);
         let mut fields = Fields::default();
         let asked = (name.map(|name| name.0), context);
-        let content = (&asked.0, asked.1.as_ref().map(|context| &context.0));
+        // An object is the same one in whichever order its members come.
+        let content = (&asked.0, asked.1.as_ref().map(|context| sorted(&context.0)));
         let keyed = key.of(who.as_ref(), "POST /api/v1/greetings", &content, |greeting| {
             kept(&GreetingView::from(greeting))
         });

@@ -76,6 +76,8 @@ pub(crate) struct Problem {
     pub(crate) retry_after: Option<u32>,
     /// The position in the database's log up to which its receiver knows what is there.
     pub(crate) read_after: Option<Position>,
+    /// Whether the request was not read to its end, so that no other one can follow it on its connection.
+    pub(crate) ends_connection: bool,
     /// What is logged and never shown.
     pub(crate) source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -89,6 +91,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             read_after: None,
+            ends_connection: false,
             source: None,
         }
     }
@@ -282,6 +285,10 @@ impl Problem {
 
 /// Parsers' words as one line without names of this program's types.
 fn one_line(reason: &str) -> String {
+    // The framework knows what would do, and does not say it.
+    if reason.contains("Expect a valid enumeration value") {
+        return "must be one of the values that /docs lists".to_owned();
+    }
     let reason = reason.split_once("\": ").map_or(reason, |(_, rest)| rest);
     let reason = reason
         .split_once(" (occurred while parsing")

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use futures_util::{FutureExt, future::lazy};
 use poem::{
     Body, Endpoint, Request, Response,
-    http::{HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderValue, Method, StatusCode, Uri, Version, header},
 };
 use poem_openapi::types::ToJSON;
 use tokio::sync::Notify;
@@ -35,6 +35,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
         let asked = Asked {
             method: request.method().clone(),
             uri: request.uri().clone(),
+            version: request.version(),
             id: request.extensions().get::<RequestId>().cloned(),
             trace: request.extensions().get::<Trace>().copied(),
             route: routes::find(request.uri().path()),
@@ -63,6 +64,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Answering<E> {
 struct Asked<'a> {
     method: Method,
     uri: Uri,
+    version: Version,
     id: Option<RequestId>,
     trace: Option<Trace>,
     route: Option<&'static Route>,
@@ -86,7 +88,13 @@ impl Asked<'_> {
 
     fn respond(&self, problem: Problem) -> Response {
         let code = problem.code;
+        // HTTP/2 ends one stream, and says so by itself.
+        let is_the_last = problem.ends_connection && self.version < Version::HTTP_2;
         let mut response = respond(problem, &self.method, self.uri.path(), self.id(), self.route);
+        if is_the_last {
+            let headers = response.headers_mut();
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.trace.is_some() {
             response.set_data(ProblemCode(code));
         }

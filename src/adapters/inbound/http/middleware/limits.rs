@@ -4,10 +4,7 @@
 
 use std::{io, time::Duration};
 
-use futures_util::{
-    FutureExt,
-    future::{Either, ready},
-};
+use futures_util::{FutureExt, future::Either};
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::body::Bytes;
 use poem::{
@@ -22,6 +19,9 @@ use crate::adapters::inbound::http::{admission::overloaded, problem::Problem};
 
 /// Memory for bodies that are being read or worked on, in bytes; four of the largest ones if that is more.
 const MEMORY: usize = 64 * 1024 * 1024;
+/// As much of a refused body is read all the same, in bytes, and for so long at most.
+const SKIPPED: usize = 64 * 1024 * 1024;
+const SKIPPED_FOR: Duration = Duration::from_secs(2);
 
 impl<E> Limited<E> {
     pub(super) fn new(inner: E, timeout: Duration, max_body_bytes: usize) -> Self {
@@ -49,11 +49,11 @@ impl<E: Endpoint<Output = Response>> Endpoint for Limited<E> {
     type Output = Response;
 
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
+        // Reading needs a state of its own; whoever has nothing to read carries no more than a pointer for it.
         match self.judge(&request) {
-            Judgement::Refused(problem) => Either::Left(ready(Err(problem.into()))),
-            Judgement::Empty => Either::Right(Either::Left(self.in_time(request))),
-            // Reading needs a state of its own; whoever has nothing to read carries no more than a pointer for it.
-            Judgement::HasBody => Either::Right(Either::Right(Box::pin(self.read(request)))),
+            Judgement::Refused(problem) => Either::Right(Box::pin(self.read(request, Some(problem)))),
+            Judgement::Empty => Either::Left(self.in_time(request)),
+            Judgement::HasBody => Either::Right(Box::pin(self.read(request, None))),
         }
     }
 }
@@ -93,21 +93,37 @@ impl<E: Endpoint<Output = Response>> Limited<E> {
     }
 
     /// Reads the body before anything is done for its sender: whoever sends slowly takes no place among those who are worked on.
-    async fn read(&self, mut request: Request) -> poem::Result<Response> {
-        let body: BoxBody<Bytes, io::Error> = request.take_body().into();
-        let read = tokio::time::timeout(self.timeout, self.bytes(body)).await;
-        let (bytes, _held) = read.map_err(|_| {
-            let detail = "the body did not come in time";
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
-        })??;
-        request.set_body(Body::from_bytes(bytes));
-        self.in_time(request).await
+    async fn read(&self, mut request: Request, refused: Option<Problem>) -> poem::Result<Response> {
+        // Whoever waits to be told to go on has not sent it, unless it was asked for.
+        let mut is_sent = refused.is_none() || !request.headers().contains_key(header::EXPECT);
+        let mut body: BoxBody<Bytes, io::Error> = request.take_body().into();
+        let problem = match refused {
+            Some(problem) => problem,
+            None => match tokio::time::timeout(self.timeout, self.bytes(&mut body)).await {
+                Ok(Ok((bytes, _held))) => {
+                    request.set_body(Body::from_bytes(bytes));
+                    return self.in_time(request).await;
+                }
+                Ok(Err(problem)) => problem,
+                Err(_) => {
+                    is_sent = false;
+                    let detail = "the body did not come in time";
+                    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+                }
+            },
+        };
+        let is_read = is_sent && skip(&mut body).await;
+        Err(Problem {
+            ends_connection: !is_read,
+            ..problem
+        }
+        .into())
     }
 
     /// A whole body, and its share of the memory for bodies. Only what has come takes memory, and only that is counted.
     async fn bytes(
         &self,
-        mut body: BoxBody<Bytes, io::Error>,
+        body: &mut BoxBody<Bytes, io::Error>,
     ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Problem> {
         let (mut first, mut more) = (Bytes::new(), BytesMut::new());
         let mut held: Option<SemaphorePermit<'_>> = None;
@@ -137,4 +153,22 @@ impl<E: Endpoint<Output = Response>> Limited<E> {
         whole.extend_from_slice(&more);
         Ok((whole.freeze(), held))
     }
+}
+
+/// Reads what is left of a body that nobody wants, and whether that was all of it: whoever still sends hears no answer, because what
+/// lies unread when a connection is closed takes the answer with it (RFC 9112 §9.6).
+async fn skip(body: &mut BoxBody<Bytes, io::Error>) -> bool {
+    let mut left = SKIPPED;
+    let skipped = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(length) else {
+                return false;
+            };
+            left = rest;
+        }
+        true
+    };
+    tokio::time::timeout(SKIPPED_FOR, skipped).await.unwrap_or(false)
 }
