@@ -13,6 +13,7 @@ use std::{
 use clap::{Parser, error::ErrorKind};
 use dlc_application::ports::{clock::Clock, inspection::DatabaseInspector, migrations::SchemaMigrator, tokens::Mint};
 use dlc_database::{Database, Migration, SqlCouponBooks, SqlInspector};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -116,13 +117,14 @@ fn usage(error: &clap::Error, arguments: &[OsString], environment: &BTreeMap<Str
         }
         _ => {
             let mut text = error.render().to_string();
-            // A URL at the wrong place may hold a password; it is not repeated.
-            for argument in arguments
-                .iter()
-                .filter_map(|argument| argument.to_str())
-                .filter(|text| text.contains("://"))
-            {
-                text = text.replace(argument, "…");
+            // A URL at the wrong place may hold a password; it is not repeated, be it an argument or the value of one.
+            for argument in arguments.iter().filter_map(|argument| argument.to_str()) {
+                let value = argument.split_once('=').map(|(_, value)| value);
+                for told in [Some(argument), value].into_iter().flatten() {
+                    if told.contains("://") {
+                        text = text.replace(told, "…");
+                    }
+                }
             }
             let first: Vec<&str> = text
                 .lines()
@@ -522,8 +524,16 @@ async fn interrupted_twice(stop: &CancellationToken) {
 
 /// Ctrl-C ends a command at once; an open transaction is rolled back by the database.
 async fn interruptible(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    // What a command has begun and would leave behind goes with it.
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
     tokio::select! {
         result = command => result,
         _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        _ = terminated => Ok(Exit::Interrupted),
     }
 }

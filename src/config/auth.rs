@@ -91,7 +91,7 @@ section! {
         /// Requests of one address per time to the calls that take a password or a code, such as 60/1m, or off; above it 429. It counts
         /// beside server.rate_limit.
         rate_limit: Rate = "rate_limit", |_| Rate(NonZeroU32::new(60).map(|requests| (requests, Duration::from_secs(60))));
-        /// Who may create and claim coupons: open (everyone) or required (signed in). Outside of development: required.
+        /// Who may create and claim coupons: open (everyone) or required (signed in). In staging and production: required.
         coupons: CouponAccess = "coupons", |profile| if profile.is_strict() { CouponAccess::Required } else { CouponAccess::Open };
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::setting::{SettingValue, section};
 
 impl SettingValue for Option<SocketAddr> {
-    const EXPECTED: &'static str = "address and port, such as 127.0.0.1:9090";
+    const EXPECTED: &'static str = "address and port, such as 127.0.0.1:9464";
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Some)

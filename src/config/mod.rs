@@ -239,6 +239,17 @@ impl Config {
                 found.push(format!("{key} must be longer than 0s"));
             }
         }
+        // Neither a limit that is none nor a time that no clock reaches.
+        for (key, duration) in [
+            ("database.acquire_timeout", self.database.acquire_timeout),
+            ("database.connect_timeout", self.database.connect_timeout),
+            ("migrate.table_lock_timeout", self.migrate.table_lock_timeout),
+        ] {
+            let ms = duration.as_millis();
+            if !duration.is_zero() && !(1..=i32::MAX as u128).contains(&ms) {
+                found.push(format!("{key} must be from 1ms to 24days"));
+            }
+        }
         // PostgreSQL counts these in milliseconds, in 32 bits.
         for (key, duration) in [
             ("database.statement_timeout", self.database.statement_timeout),

@@ -107,7 +107,7 @@ impl SettingValue for Networks {
 section! {
     /// The HTTP server.
     ServerConfig = "server" {
-        /// Address to listen on. Outside of development: all addresses.
+        /// Address to listen on. In staging and production: all addresses.
         host: IpAddr = "host", |profile| if profile.is_strict() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into();
         /// Port to listen on; 0 takes any free one.
         port: u16 = "port" ["PORT", "SERVER_PORT"], |_| 8080;

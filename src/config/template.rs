@@ -151,7 +151,7 @@ pub const COMPOSE_VARIABLES: &[(&str, &str, &str)] = &[
 pub fn yaml(profile: Profile) -> String {
     let mut text = format!(
         "# Settings of dlc, with the defaults of the profile {profile}. Made by: dlc config template --format yaml --profile {profile}\n\
-         # A line without its leading # takes effect. `dlc config show` tells what is in force, and why.\n"
+         # Take the leading # off a line and off that of its section, and it takes effect. `dlc config show` tells what is in force.\n"
     );
     for section in SECTIONS {
         // A section inside of another stands below it, one step further in.

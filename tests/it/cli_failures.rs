@@ -304,6 +304,16 @@ async fn values_that_cannot_work_are_78() {
             "database.statement_timeout must be 0s (never), or from 1ms",
         ),
         (
+            "DLC_DATABASE__ACQUIRE_TIMEOUT",
+            "18446744073709551615s",
+            "database.acquire_timeout must be from 1ms to 24days",
+        ),
+        (
+            "DLC_MIGRATE__TABLE_LOCK_TIMEOUT",
+            "500us",
+            "migrate.table_lock_timeout must be from 1ms to 24days",
+        ),
+        (
             "DLC_DATABASE__LOCK_TIMEOUT",
             "60days",
             "database.lock_timeout must be 0s (never), or from 1ms to 24days",

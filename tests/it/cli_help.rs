@@ -64,6 +64,21 @@ async fn wrong_usage_is_one_error_with_exit_64() {
     ] {
         Dlc::new().run(arguments).await.assert_error(64, words);
     }
+    // A password in a URL at the wrong place is not repeated.
+    for value in ["--format", "--only"] {
+        for arguments in [
+            vec![format!("{value}=postgres://ann:cänary@h/db")],
+            vec![value.to_owned(), "postgres://ann:cänary@h/db".to_owned()],
+        ] {
+            let arguments: Vec<&str> = ["db", "check"]
+                .into_iter()
+                .chain(arguments.iter().map(String::as_str))
+                .collect();
+            let refused = Dlc::new().run(&arguments).await;
+            assert_eq!(refused.code, 64, "{refused:?}");
+            assert!(!refused.stderr.contains("cänary"), "{refused:?}");
+        }
+    }
     assert_eq!(Dlc::new().run(&[]).await.code, 64);
     assert_eq!(Dlc::new().run(&["migrate"]).await.code, 64);
 }

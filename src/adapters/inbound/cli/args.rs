@@ -31,9 +31,9 @@ use crate::config::Profile;
     arg_required_else_help = true,
     max_term_width = 100,
     // A line each: they stay whole on a narrow terminal.
-    after_help = "Exit codes:\n   0  done\n   1  failed\n   2  pending (migrate status --check)\n   3  lock not obtained\n   \
+    after_help = "Exit codes:\n   0  done\n   1  failed\n   2  pending (migrate status --check, --wait)\n   3  lock not obtained\n   \
                   4  history invalid\n  64  usage\n  69  database unreachable\n  77  authentication or privilege\n  \
-                  78  configuration"
+                  78  configuration\n 130  ended by Ctrl-C"
 )]
 pub struct Cli {
     /// What to do.

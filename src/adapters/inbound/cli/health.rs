@@ -42,7 +42,7 @@ pub async fn run(host: IpAddr, port: u16, is_tls: bool, limit: Duration, printer
             "not_ready",
             format!("the service at {address} is not ready: {why}"),
         )
-        .hint("is it running? dlc serve; another port: --port")
+        .hint("is it running? dlc serve; another port: --port; it is asked as server.tls says, in plain HTTP without a certificate")
     };
     let late = |_| failed(format!("no answer within {} ms", limit.as_millis()));
     let asked = tokio::time::timeout(limit, ask(address, is_tls, "/readyz")).await;

@@ -74,7 +74,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub deep: bool,
 
-    /// Other limits for a check that measures: ID=WARN or ID=WARN,FAIL, in its unit (seconds, bytes, percent)
+    /// Other limits for a check that measures: ID=WARN or ID=WARN,FAIL, in its unit (seconds, bytes, percent or a count; --explain ID tells)
     #[arg(long, value_name = "ID=WARN,FAIL", value_parser = threshold)]
     pub threshold: Vec<Threshold>,
 

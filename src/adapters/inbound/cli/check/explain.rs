@@ -60,10 +60,12 @@ pub(super) fn explain(check: &Check, format: CheckFormat, printer: Printer) {
     printer.line(check.cause);
     printer.line("");
     printer.line(&format!("To mend it: {}", check.fix));
-    if let Some(limits) = check.limits().and_then(|limits| limits.show()) {
+    if let Some(limits) = check.limits()
+        && let Some(shown) = limits.show()
+    {
+        let (id, unit) = (check.id, limits.unit.name());
         printer.line(&format!(
-            "Limits (warn / fail): {limits}; others: --threshold {}=WARN,FAIL",
-            check.id
+            "Limits (warn / fail): {shown}; others: --threshold {id}=WARN,FAIL ({unit})"
         ));
     }
     for (engine, sql) in [

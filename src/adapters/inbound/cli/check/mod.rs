@@ -80,7 +80,9 @@ fn find(id: &str) -> Result<&'static Check, Failure> {
     catalogue()
         .find(|check| check.id.eq_ignore_ascii_case(id))
         .ok_or_else(|| {
-            Failure::new(Exit::Usage, "check_unknown", format!("there is no check {id}")).hint("dlc db check --list")
+            // A URL at the wrong place may hold a password.
+            let shown = if id.contains("://") { "…" } else { id };
+            Failure::new(Exit::Usage, "check_unknown", format!("there is no check {shown}")).hint("dlc db check --list")
         })
 }
 
