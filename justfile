@@ -51,8 +51,9 @@ logs *SERVICE:
     {{compose}} logs -f {{SERVICE}}
 
 # Open psql in the database's container
+[positional-arguments]
 psql *ARGS:
-    {{compose}} exec postgres sh -c 'exec psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" "$@"' psql {{ARGS}}
+    {{compose}} exec postgres sh -c 'exec psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" "$@"' psql "$@"
 
 # Serve from the sources on the embedded SQLite database
 run *ARGS:
@@ -152,8 +153,8 @@ drill-containers *NAMES:
     scripts/drill-containers {{NAMES}}
 
 # Replace the running instances by the image that is there now, one after the other, behind the proxy
-rollout *FILES:
-    scripts/rollout {{FILES}}
+rollout:
+    scripts/rollout
 
 # Build what is shipped
 dist:

@@ -111,7 +111,7 @@ async fn crowd(engine: Engine) -> Figures {
     let number = |report: &Value, name: &str| usize::try_from(report[name].as_u64().unwrap()).unwrap();
     let rate = |report: &Value| report["granted_per_second"].as_f64().unwrap();
     let figures = Figures::default()
-        .count("clients at once", many.0)
+        .most("crowd of", u64::try_from(many.0).unwrap(), "clients")
         .count("claims", number(&crowded, "requests"))
         .count("granted", number(&crowded, "granted"))
         .count("answered by 503", number(&crowded, "unknown"))
