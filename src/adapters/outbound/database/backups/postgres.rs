@@ -221,12 +221,13 @@ impl Server<'_> {
         let there = self.text(&mut session, emptying::NAMES_OF_WHAT_STAYS).await?;
         let filled = self.fill(filler, &request.file, &[], observer).await;
         if filled.is_err() {
-            session = self.revived(session).await?;
             // It is one transaction, so that none of this is the restore's, unless that was kept in the very moment in which it ended.
-            if let Some(found) = self.occupied(&mut session).await? {
-                tracing::warn!("{found} is there now, and stays: look whose it is");
+            if let Ok(mut session) = self.revived(session).await {
+                if let Ok(Some(found)) = self.occupied(&mut session).await {
+                    tracing::warn!("{found} is there now, and stays: look whose it is");
+                }
+                session.close().await;
             }
-            session.close().await;
             return filled;
         }
         let verdict = self.look(observer).await.and_then(|found| acceptable(&found));
@@ -243,21 +244,17 @@ impl Server<'_> {
 
     /// Who uses a database that was empty a moment ago, or what they have made there.
     async fn others(&self, session: &mut Session, manifest: &Manifest) -> Result<Option<String>, BackupError> {
-        if let Err(BackupError::InUse { by, .. }) = self.assert_unused(session).await {
-            return Ok(Some(by));
+        match self.assert_unused(session).await {
+            Err(BackupError::InUse { by, .. }) => return Ok(Some(by)),
+            asked => asked?,
         }
-        let own: Vec<String> = manifest
-            .contents
-            .tables
-            .keys()
-            .map(|name| format!("'{}'", quoted(name)))
-            .collect();
+        let own = manifest.contents.tables.keys();
+        let own: String = own.map(|name| format!(", '{}'", quoted(name))).collect();
         let sql = format!(
             "SELECT string_agg(format('%s.%s', n.nspname, c.relname), ', ') \
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind = 'r' AND {OWN_SCHEMAS} AND {NO_EXTENSION} \
-               AND format('%s.%s', n.nspname, c.relname) NOT IN ('', {})",
-            own.join(", ")
+               AND format('%s.%s', n.nspname, c.relname) NOT IN (''{own})"
         );
         session.text(&sql, &[]).await.map_err(|e| self.failed(&e))
     }
