@@ -53,6 +53,18 @@ on_both_engines! {
         assert_eq!(server.send(again()).await.status, 200);
     }
 
+    async fn a_coupon_that_is_called_as_a_call_is_found_and_none_is_made_that_no_address_can_end_in(server: Server) {
+        server.get("/api/coupons/claim").await.assert_problem(404, "coupon_not_found");
+        assert_eq!(server.post("/api/coupons", json!({"name": "claim", "amount": 3})).await.status, 201);
+        let found = server.get("/api/coupons/claim").await;
+        assert_eq!((found.status, &found.body["remaining_amount"]), (200, &json!(3)));
+        for name in [".", ".."] {
+            for path in ["/api/coupons", "/api/v1/coupons"] {
+                server.post(path, json!({"name": name, "amount": 1})).await.assert_problem(400, "validation_failed");
+            }
+        }
+    }
+
     async fn names_of_every_kind_survive_the_way_through_a_path(server: Server) {
         for name in ["a/b c", "50%", "💃🕺", "'; DROP TABLE coupons; --", "?x=1#y", "ä\u{301}\u{202e}"] {
             let created = server.post("/api/v1/coupons", json!({"name": name, "amount": 1})).await;
