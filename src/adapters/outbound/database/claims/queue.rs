@@ -392,9 +392,9 @@ mod tests {
         let (queue, mut callers) = (Queue::new(LIMITS), Callers::default());
         callers.come(&queue, "hot", 5);
         callers.answers.clear();
-        callers.come(&queue, "hot", 1);
-        assert_eq!(next(&queue).unwrap().claims.len(), 1);
-        callers.come(&queue, "hot", 1);
+        callers.come(&queue, "hot", 5);
+        assert_eq!(next(&queue).unwrap().claims.len(), 4);
+        callers.come(&queue, "hot", 2);
         assert!(next(&queue).is_none(), "another lane has it");
     }
 
