@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     cli_db_backup::{backup, directory, dlc, edit, everything, fake, fill, names, text, verify},
-    harness::{Database, Engine, Finished, Terminal, on_both_engines, postgres},
+    harness::{Database, Engine, Finished, Running, Terminal, on_both_engines, postgres},
 };
 
 /// A database that is restored to; on SQLite a file that is not there.
@@ -53,6 +53,15 @@ impl Target {
             .copied()
             .collect();
         dlc(source).run(&arguments).await
+    }
+}
+
+/// Waits until a program of the test's own has said by a file beside it that it is at work.
+async fn until_begun(programs: &TempDir, run: &Running) {
+    let started = std::time::Instant::now();
+    while !programs.path().join("begun").exists() {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{}", run.said());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
 
@@ -316,17 +325,8 @@ async fn a_restore_that_fails_or_is_interrupted_leaves_no_database_behind() {
             .dlc()
             .env("DLC_BACKUP__PROGRAMS", text(slow.path()))
             .start(arguments);
-        let begun = slow.path().join("begun");
-        let started = std::time::Instant::now();
-        while !begun.exists() {
-            assert!(
-                started.elapsed() < std::time::Duration::from_secs(60),
-                "{}",
-                running.said()
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        std::fs::remove_file(begun).unwrap();
+        until_begun(&slow, &running).await;
+        std::fs::remove_file(slow.path().join("begun")).unwrap();
         running.signal(rustix::process::Signal::INT);
         assert_eq!(running.finished().await.code, 130);
         assert_eq!(databases().await, ["postgres", "source", "target"]);
@@ -639,15 +639,7 @@ async fn what_others_make_in_an_empty_database_during_a_restore_stays_theirs() {
         let slow = fake("pg_restore", version.trim(), &wait);
         let restoring = dlc(&source).env("DLC_BACKUP__PROGRAMS", text(slow.path()));
         let restoring = restoring.start(&["db", "restore", text(&file), "--into", &target.database.url]);
-        let started = std::time::Instant::now();
-        while !slow.path().join("begun").exists() {
-            assert!(
-                started.elapsed() < std::time::Duration::from_secs(60),
-                "{}",
-                restoring.said()
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        until_begun(&slow, &restoring).await;
         if is_migrated {
             migrate(&target.database).await;
         } else {
