@@ -70,6 +70,7 @@ on_both_engines! {
             (&["coupon"][..], ""),
             (&["coupon", "create", "c"], "required arguments were not provided: --amount <N>"),
             (&["coupon", "create", "--amount", "5"], "required arguments were not provided: <NAME>"),
+            (&["coupon", "create", "..", "--amount", "5"], "it must not be . or .., which no address can end in"),
             (&["coupon", "create", "c", "--amount", "0"], "it must be between 1 and 2147483647"),
             (&["coupon", "create", "c", "--amount", "-1"], "it must be between 1 and 2147483647"),
             (&["coupon", "create", "c", "--amount", "2147483648"], "it must be between 1 and 2147483647"),

@@ -74,7 +74,7 @@ pub type Observer = Arc<dyn BackupObserver>;
 pub type Acceptable<'a> = &'a (dyn Fn(&Contents) -> Result<(), BackupError> + Send + Sync);
 
 /// Makes, reads and restores backups. Whatever fails, nothing MUST be left of what was begun, and source and target MUST be what
-/// they were.
+/// they were; but what others have made in a target meanwhile is theirs, and MUST stay.
 #[async_trait]
 pub trait DatabaseBackups: Send + Sync {
     /// The migrations that this binary knows.

@@ -46,7 +46,7 @@ impl CouponCommand {
 #[derive(Args, Debug)]
 pub struct CreateCouponArgs {
     /// Name of the coupon: 1 to 255 characters, not blank
-    #[arg(value_name = "NAME", value_parser = coupon_name)]
+    #[arg(value_name = "NAME", value_parser = new_coupon_name)]
     pub name: CouponName,
 
     /// How many pieces there are: 1 to 2147483647
@@ -100,6 +100,10 @@ pub struct AuditCouponsArgs {
 
 fn coupon_name(text: &str) -> Result<CouponName, String> {
     CouponName::parse(text).map_err(|error| format!("it {error}"))
+}
+
+fn new_coupon_name(text: &str) -> Result<CouponName, String> {
+    CouponName::parse_new(text).map_err(|error| format!("it {error}"))
 }
 
 fn stock(text: &str) -> Result<Stock, String> {
